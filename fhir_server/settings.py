@@ -1,0 +1,92 @@
+"""The settings, read once from the environment (prefix `FHIR_SERVER_`), frozen from then on."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "FHIR_SERVER_"
+
+
+class Settings(BaseSettings):
+    """Every setting; `docs/reference/settings.md` is generated from these descriptions."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port the API listens on.")
+    base_url: str | None = Field(
+        None, description="Public FHIR base URL. Default: `http://HOST:PORT/fhir`."
+    )
+    data_dir: Path = Field(
+        Path(".fhir-server"),
+        description="Folder of the embedded MongoDB and Redis, logs and `run.json`.",
+    )
+    mongodb_url: str | None = Field(
+        None, description="MongoDB to use instead of the embedded one; must be a replica set."
+    )
+    redis_url: str | None = Field(None, description="Redis to use instead of the embedded one.")
+    database_prefix: str = Field(
+        "fhir", pattern=r"^[a-z][a-z0-9_]{0,30}$", description="Start of every database name."
+    )
+    workers: int = Field(2, ge=1, le=64, description="API processes.")
+    log_format: str = Field(
+        "console", pattern="^(console|json)$", description="`console` or `json`."
+    )
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Log level.")
+    demo: bool = Field(True, description="Whether `serve` loads the demo clinic on its first start.")
+    max_body_bytes: int = Field(1_000_000, ge=1_000, description="Largest resource body, in bytes.")
+    max_json_depth: int = Field(32, ge=8, le=200, description="Deepest nesting of a JSON body.")
+    max_query_length: int = Field(4_000, ge=100, description="Longest query string, in characters.")
+    max_search_parameters: int = Field(30, ge=1, description="Most parameters in one search.")
+    page_size: int = Field(20, ge=1, description="Matches on a page when `_count` is absent.")
+    max_page_size: int = Field(1_000, ge=1, description="Most matches on a page.")
+    access_token_seconds: int = Field(
+        300, ge=30, le=300, description="Life of a Backend Services access token, in seconds."
+    )
+    allow_loopback_endpoints: bool = Field(
+        False,
+        description="Whether subscriptions and JWKS URLs may use http and loopback addresses.",
+    )
+    subscription_timeout_seconds: int = Field(
+        20, ge=1, le=120, description="How long a subscriber may take to answer, in seconds."
+    )
+    subscription_retry_seconds: int = Field(
+        3_600,
+        ge=1,
+        description="How long deliveries are retried before the subscription's status is `error`.",
+    )
+    sweep_seconds: float = Field(
+        5.0, gt=0, description="How often due deliveries are looked for when no hint arrives."
+    )
+
+    @property
+    def fhir_base(self) -> str:
+        """The FHIR base URL of tenant `default`, without a trailing slash."""
+        return (self.base_url or f"http://{self.host}:{self.port}/fhir").rstrip("/")
+
+    @property
+    def root_url(self) -> str:
+        """The server's root, without a trailing slash."""
+        return self.fhir_base.removesuffix("/fhir")
+
+
+class UnknownSettingError(ValueError):
+    """An environment variable with our prefix that is no setting."""
+
+
+def load_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        UnknownSettingError: a `FHIR_SERVER_*` variable is not a setting.
+        pydantic.ValidationError: a value is not legal.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(n for n in os.environ if n.upper().startswith(PREFIX) and n.upper() not in known)
+    if unknown:
+        raise UnknownSettingError(
+            f"unknown setting {', '.join(unknown)}; docs/reference/settings.md lists all of them"
+        )
+    return Settings()
