@@ -4,7 +4,7 @@ A decision is a pure function `View -> Plan`. The store runs it again from the s
 asks for something that is not loaded yet or that changed meanwhile, so it must have no effects.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -141,6 +141,19 @@ class View(Protocol):
 
     def exists(self, resource_type: str, term: str) -> bool:
         """Whether a live resource of the type has the index term, e.g. `schedule=Schedule/1`."""
+
+    def prefetch(
+        self, *, resources: Iterable[tuple[str, str]] = (), cells: Iterable[str] = ()
+    ) -> None:
+        """Say what will be asked for next, so that it is loaded in one go.
+
+        A hint: it returns when everything named is at hand, and else ends this attempt as a
+        `get` or `cell` of something that is not loaded yet does, but for all of it together.
+
+        Args:
+            resources: types and logical ids.
+            cells: cell ids.
+        """
 
 
 Decide = Callable[[View], Plan]
