@@ -1,0 +1,1 @@
+"""An HTTP client of any FHIR R4 server: connection, reading of files, loading."""

@@ -1,0 +1,76 @@
+"""A SMART Backend Services client: signs an assertion, gets a token.
+
+https://hl7.org/fhir/smart-app-launch/backend-services.html
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from fhir_server.client.connection import Connection
+from fhir_server.fhir.ids import time_ordered_id
+
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+@dataclass(frozen=True, slots=True)
+class BackendClient:
+    """A client with its private key (ES384).
+
+    Attributes:
+        client_id: as registered.
+        key: the key pair; its public half is registered with the server.
+        scope: what the client asks for.
+    """
+
+    client_id: str
+    key: ECKey
+    scope: str
+
+    @classmethod
+    def with_new_key(cls, client_id: str, scope: str) -> "BackendClient":
+        """A client with a key of its own."""
+        key = ECKey.generate_key("P-384", {"kid": f"{client_id}-1", "use": "sig", "alg": "ES384"})
+        return cls(client_id, key, scope)
+
+    @property
+    def jwks(self) -> Mapping[str, object]:
+        """The public key set to register."""
+        return {"keys": [self.key.as_dict(private=False)]}
+
+    def assertion(self, token_url: str, now: datetime) -> str:
+        """The signed statement of who asks, good for one use within two minutes."""
+        header = {"alg": "ES384", "kid": self.key.kid, "typ": "JWT"}
+        claims = {
+            "iss": self.client_id,
+            "sub": self.client_id,
+            "aud": token_url,
+            "exp": int((now + timedelta(minutes=2)).timestamp()),
+            "jti": time_ordered_id(),
+        }
+        return jwt.encode(header, claims, self.key, algorithms=["ES384"])
+
+    async def sign_in(self, connection: Connection, now: datetime) -> int:
+        """Gets a token and gives it to the connection; answers its life in seconds.
+
+        Raises:
+            PermissionError: the server did not give one.
+        """
+        discovery = await connection.request("GET", ".well-known/smart-configuration")
+        token_url = discovery.resource["token_endpoint"]
+        answer = await connection.form(
+            token_url,
+            {
+                "grant_type": "client_credentials",
+                "scope": self.scope,
+                "client_assertion_type": ASSERTION_TYPE,
+                "client_assertion": self.assertion(token_url, now),
+            },
+        )
+        if answer.status != 200:  # noqa: PLR2004
+            raise PermissionError(answer.body.decode(errors="replace"))
+        connection.token = answer.resource["access_token"]
+        return int(answer.resource["expires_in"])
