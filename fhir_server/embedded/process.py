@@ -102,6 +102,14 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
     return True
 
 
+def taken(host: str, port: int) -> str:
+    """The plain line for a port that somebody else listens on."""
+    return (
+        f"port {port} on {host} is taken by another program; "
+        "stop that program, or set FHIR_SERVER_PORT to a free port"
+    )
+
+
 def free_port() -> int:
     """A port of the loopback interface that nobody listens on."""
     with socket.socket() as probe:
