@@ -1,9 +1,10 @@
 """A private MongoDB on this machine: one node, but a replica set, because transactions need one."""
 
-import os
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pymongo import MongoClient
@@ -13,6 +14,7 @@ from fhir_server.embedded import binaries, process
 from fhir_server.operator_error import OperatorError
 
 REPLICA_SET = "fhir"
+EMPTY: Mapping[str, str] = MappingProxyType({})
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 
@@ -25,18 +27,26 @@ class Mongod:
     """
 
     def __init__(
-        self, folder: Path, *, log: Path, cache_gigabytes: float = 1.0, fast: bool = False
+        self,
+        folder: Path,
+        *,
+        log: Path,
+        mark: Mapping[str, str] = EMPTY,
+        cache_gigabytes: float = 1.0,
+        fast: bool = False,
     ) -> None:
         """Prepares nothing yet.
 
         Args:
             folder: the data folder; made when absent.
             log: the file for mongod's log.
+            mark: environment variables by which the process can be known again.
             cache_gigabytes: WiredTiger's cache, at least 0.25.
             fast: for throw-away data: journals less often and keeps no diagnostics.
         """
         self._folder = folder
         self._log = log
+        self._mark = mark
         self._cache = cache_gigabytes
         self._fast = fast
         self._port = 0
@@ -47,8 +57,8 @@ class Mongod:
         """The connection string; only after `start`."""
         return f"mongodb://{process.LOOPBACK}:{self._port}/?replicaSet={REPLICA_SET}"
 
-    def start(self) -> None:
-        """Launches the process.
+    def start(self) -> subprocess.Popen[bytes]:
+        """Launches the process, the second time on the same port as the first.
 
         Raises:
             OperatorError: no mongod on this machine.
@@ -56,7 +66,7 @@ class Mongod:
         """
         binary = binaries.find("mongod")
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._port = process.kept_port(self._folder)
+        self._port = self._port or process.kept_port(self._folder)
         arguments: list[str | Path] = [
             *(binary, "--dbpath", self._folder, "--replSet", REPLICA_SET),
             *("--bind_ip", process.LOOPBACK, "--port", str(self._port), "--nounixsocket"),
@@ -65,7 +75,10 @@ class Mongod:
         ]
         if self._fast:
             arguments += ["--journalCommitInterval", "500"]
-        self.child = process.spawn(arguments, log=self._log, env=_plain_environment())
+        self.child = process.spawn(
+            arguments, log=self._log, env=process.plain_environment(self._mark)
+        )
+        return self.child
 
     def wait(self, seconds: float = _START_SECONDS) -> str:
         """Waits until the node is a writable primary, making it one on the first start.
@@ -138,7 +151,3 @@ class Mongod:
             process.end(self.child, seconds=seconds)
             self.child = None
 
-
-def _plain_environment() -> dict[str, str]:
-    """The environment without our own settings, which are none of mongod's business."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("FHIR_")}

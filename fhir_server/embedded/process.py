@@ -45,9 +45,11 @@ def rotate(log: Path) -> None:
 
 
 def spawn(
-    command: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None
+    command: Sequence[str | Path], *, log: Path | None, env: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Starts a child in a session of its own, its output appended to `log`.
+    """Starts a child in a session of its own.
+
+    Its output is appended to `log`; without a log it goes where ours goes.
 
     The session keeps Ctrl-C in the terminal from the child: the parent stops children in order.
     The child gets SIGTERM when the parent is killed. Call it from the main thread: Linux binds
@@ -56,17 +58,25 @@ def spawn(
     Raises:
         OSError: the program cannot be executed or the log cannot be written.
     """
-    rotate(log)
-    with log.open("ab") as output:
-        return subprocess.Popen(
+    with contextlib.ExitStack() as stack:
+        output = None
+        if log is not None:
+            rotate(log)
+            output = stack.enter_context(log.open("ab"))
+        return subprocess.Popen(  # noqa: S603 - our own commands
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT,
-            env=None if env is None else dict(env),
+            stderr=None if output is None else subprocess.STDOUT,
+            env=dict(env),
             start_new_session=True,
-            preexec_fn=_before_exec(),
+            preexec_fn=_before_exec(),  # noqa: PLW1509 - one system call, no locks
         )
+
+
+def plain_environment(mark: Mapping[str, str]) -> dict[str, str]:
+    """Our environment without our settings, which are none of MongoDB's or Redis's business."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("FHIR_")} | dict(mark)
 
 
 def end(child: subprocess.Popen[bytes], *, seconds: float) -> bool:

@@ -4,9 +4,11 @@ import secrets
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from fhir_server.embedded import binaries, process
+from fhir_server.embedded.mongod import EMPTY
 from fhir_server.operator_error import OperatorError
 
 _START_SECONDS = 60.0
@@ -16,17 +18,19 @@ _POLL_SECONDS = 0.02
 class Redis:
     """One `redis-server` and its data folder; used like `Mongod`."""
 
-    def __init__(self, folder: Path, *, log: Path) -> None:
+    def __init__(self, folder: Path, *, log: Path, mark: Mapping[str, str] = EMPTY) -> None:
         """Prepares nothing yet.
 
         Args:
             folder: the data folder; made when absent.
             log: the file for Redis's log.
+            mark: environment variables by which the process can be known again.
         """
         self._folder = folder
         self._log = log
         self._port = 0
-        self._password = ""
+        self._mark = mark
+        self._password = secrets.token_urlsafe(24)
         self.child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -34,8 +38,8 @@ class Redis:
         """The URL of database 0, with its password; only after `start`."""
         return f"redis://:{self._password}@{process.LOOPBACK}:{self._port}/0"
 
-    def start(self) -> None:
-        """Launches the process.
+    def start(self) -> subprocess.Popen[bytes]:
+        """Launches the process, the second time on the same port as the first.
 
         Raises:
             OperatorError: no redis-server on this machine.
@@ -43,8 +47,7 @@ class Redis:
         """
         binary = binaries.find("redis-server")
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._port = process.kept_port(self._folder)
-        self._password = secrets.token_urlsafe(24)
+        self._port = self._port or process.kept_port(self._folder)
         # In a file, because everybody on the machine can read a command line.
         configuration = self._folder / "redis.conf"
         configuration.touch(mode=0o600)
@@ -54,7 +57,10 @@ class Redis:
             'save ""\nmaxmemory-policy noeviction\ndatabases 64\ndaemonize no\n',
             "utf-8",
         )
-        self.child = process.spawn([binary, configuration], log=self._log)
+        self.child = process.spawn(
+            [binary, configuration], log=self._log, env=process.plain_environment(self._mark)
+        )
+        return self.child
 
     def wait(self, seconds: float = _START_SECONDS) -> str:
         """Waits until Redis has loaded its data and answers.
