@@ -39,7 +39,7 @@ def status_of(error: errors.FhirError) -> int:
     """The HTTP status of a refusal; of several, the first one's."""
     if isinstance(error, errors.Issues):
         return status_of(error.issues[0])
-    return STATUS[type(error)]
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
 def issue(error: errors.FhirError) -> Json:
