@@ -1,0 +1,212 @@
+"""The shapes of R4's types, compiled from StructureDefinitions.
+
+Source of truth are the StructureDefinition and ValueSet artefacts, which carry R4 4.0.1's own
+facts: names, cardinalities, types, reference targets and required bindings
+(https://hl7.org/fhir/R4/structuredefinition.html). A type is compiled when it is first needed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from fhir_server.definitions.primitives import PRIMITIVES, Primitive
+from fhir_server.fhir.types import Json, Resource
+
+RESOURCE_TYPES = "http://hl7.org/fhir/ValueSet/resource-types"
+"""The value set of all of R4's resource types."""
+
+_NESTED = ("BackboneElement", "Element")
+
+
+@dataclass(frozen=True, slots=True)
+class ElementDefinition:
+    """An element under the name that it has in JSON; a choice has one for each of its types.
+
+    Attributes:
+        name: the JSON name, for example `valueQuantity`.
+        group: the name in FHIRPath, for example `value`; the same as `name` unless it is a choice.
+        datatype: the FHIR type; of a nested element, the key of its structure.
+        is_list: whether JSON holds an array.
+        primitive: how a value is checked; None for a complex type.
+        targets: of a reference, the types it may point to; empty for any.
+        codes: of a required binding, the legal codes and the code system of each.
+    """
+
+    name: str
+    group: str
+    datatype: str
+    is_list: bool
+    primitive: Primitive | None
+    targets: frozenset[str]
+    codes: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """The elements of a type or of a nested element.
+
+    Attributes:
+        key: the type's name, or the path of a nested element, for example
+            `Appointment.participant`.
+        elements: by JSON name.
+        required: FHIRPath name and JSON names of each mandatory element.
+        groups: element names by FHIRPath name; one unless it is a choice.
+    """
+
+    key: str
+    elements: Mapping[str, ElementDefinition]
+    required: tuple[tuple[str, tuple[str, ...]], ...]
+    groups: Mapping[str, tuple[str, ...]]
+
+
+class Structures:
+    """All shapes by key. Immutable, though it compiles them one by one.
+
+    Args:
+        definitions: StructureDefinitions by type name.
+        value_sets: the code system of each code, by the value set's URL.
+    """
+
+    def __init__(
+        self, definitions: Mapping[str, Resource], value_sets: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        self._definitions = definitions
+        self._value_sets = value_sets
+        self._compiled: dict[str, Structure] = {}
+        self.resource_types = frozenset(value_sets.get(RESOURCE_TYPES, ()))
+
+    def __contains__(self, type_name: str) -> bool:
+        """Whether there is a StructureDefinition of that type."""
+        return type_name in self._definitions
+
+    def __getitem__(self, key: str) -> Structure:
+        """The structure of a type or nested element.
+
+        Raises:
+            KeyError: there is none.
+        """
+        found = self._compiled.get(key)
+        if found is None:
+            _TypeCompiler(self, self._definitions[key.partition(".")[0]]).run()
+            found = self._compiled[key]
+        return found
+
+    def is_resource(self, type_name: str) -> bool:
+        """Whether the name is that of a concrete resource type with a StructureDefinition."""
+        definition = self._definitions.get(type_name)
+        return (
+            definition is not None
+            and definition.get("kind") == "resource"
+            and not definition.get("abstract")
+        )
+
+    def codes(self, value_set: str) -> Mapping[str, str] | None:
+        """The code system of each legal code; None when the set cannot be listed."""
+        return self._value_sets.get(value_set.partition("|")[0])
+
+    def add(self, structure: Structure) -> None:
+        """Keeps a compiled structure."""
+        self._compiled[structure.key] = structure
+
+    def compile_all(self) -> Self:
+        """Compiles every type now.
+
+        Raises:
+            KeyError: a definition names a type or value set that does not exist.
+        """
+        for name in self._definitions:
+            for element in self[name].elements.values():
+                if element.primitive is None and element.datatype != "Resource":
+                    self[element.datatype]
+        return self
+
+
+class _TypeCompiler:
+    def __init__(self, structures: Structures, definition: Resource) -> None:
+        self._structures = structures
+        self._definition = definition
+        self._root: str = definition["type"]
+        listed = definition.get("differential") or definition["snapshot"]
+        self._children: dict[str, list[Json]] = {}
+        self._own_type: dict[str, str] = {}
+        for element in listed["element"]:
+            parent, _, _ = element["path"].rpartition(".")
+            self._children.setdefault(parent, []).append(element)
+
+    def run(self) -> None:
+        base = self._definition.get("baseDefinition", "").rpartition("/")[2]
+        self._compile(self._root, base)
+
+    def _compile(self, key: str, base: str) -> None:
+        inherited = self._structures[base] if base else None
+        elements = dict(inherited.elements) if inherited else {}
+        required = dict(inherited.required) if inherited else {}
+        if key == self._root and self._definition["kind"] == "resource":
+            elements["resourceType"] = _plain("resourceType", "code")
+        for definition in self._children.get(key, ()):
+            found = self._elements(definition)
+            elements |= {element.name: element for element in found}
+            if definition.get("min"):
+                required[found[0].group] = tuple(element.name for element in found)
+        groups: dict[str, list[str]] = {}
+        for element in elements.values():
+            groups.setdefault(element.group, []).append(element.name)
+        self._structures.add(
+            Structure(
+                key,
+                elements,
+                tuple(required.items()),
+                {group: tuple(names) for group, names in groups.items()},
+            )
+        )
+
+    def _elements(self, definition: Json) -> list[ElementDefinition]:
+        path: str = definition["path"]
+        name = path.rpartition(".")[2]
+        if "contentReference" in definition:
+            datatype = definition["contentReference"].partition("#")[2]
+            return [self._element(definition, name, name, datatype, frozenset())]
+        is_choice = name.endswith("[x]")
+        group = name.removesuffix("[x]")
+        found = []
+        for type_ in definition["type"]:
+            datatype = _type_code(type_, path)
+            json_name = group + datatype[0].upper() + datatype[1:] if is_choice else name
+            if datatype in _NESTED and path in self._children:
+                self._compile(path, datatype)
+                datatype = path
+            targets = frozenset(
+                profile.rpartition("/")[2] for profile in type_.get("targetProfile", ())
+            ) - {"Resource"}
+            found.append(self._element(definition, json_name, group, datatype, targets))
+        return found
+
+    def _element(
+        self, definition: Json, name: str, group: str, datatype: str, targets: frozenset[str]
+    ) -> ElementDefinition:
+        binding = definition.get("binding", {})
+        required = binding.get("strength") == "required" and "valueSet" in binding
+        return ElementDefinition(
+            name=name,
+            group=group,
+            datatype=datatype,
+            is_list=definition["max"] not in ("0", "1"),
+            primitive=PRIMITIVES.get(datatype),
+            targets=targets,
+            codes=self._structures.codes(binding["valueSet"]) if required else None,
+        )
+
+
+def _plain(name: str, datatype: str) -> ElementDefinition:
+    return ElementDefinition(
+        name, name, datatype, is_list=False, primitive=PRIMITIVES[datatype], targets=frozenset(),
+        codes=None,
+    )
+
+
+def _type_code(type_: Json, path: str) -> str:
+    """The FHIR type; HL7's own files give the ids of elements as types of FHIRPath."""
+    code: str = type_["code"]
+    if code.startswith("http://hl7.org/fhirpath/"):
+        return "id" if path == "Resource.id" else "string"
+    return code
