@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     max_json_depth: int = Field(32, ge=8, le=200, description="Deepest nesting of a JSON body.")
     max_query_length: int = Field(4_000, ge=100, description="Longest query string, in characters.")
     max_search_parameters: int = Field(30, ge=1, description="Most parameters in one search.")
+    search_seconds: float = Field(
+        10.0, gt=0, le=300, description="How long the database may work on one search, in seconds."
+    )
     page_size: int = Field(20, ge=1, description="Matches on a page when `_count` is absent.")
     max_page_size: int = Field(1_000, ge=1, description="Most matches on a page.")
     access_token_seconds: int = Field(

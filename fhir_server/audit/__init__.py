@@ -1,1 +1,1 @@
-"""TODO package docstring."""
+"""What the audit trail says of an interaction; pure."""

@@ -1,1 +1,1 @@
-"""TODO package docstring."""
+"""MongoDB: everything that is kept, and the only package that speaks to it."""

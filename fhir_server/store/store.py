@@ -1,0 +1,224 @@
+"""The store: everything the server keeps, as the rest of the server sees it."""
+
+import asyncio
+from typing import Self
+
+from fhir_server.audit.record import Record
+from fhir_server.auth.restrictions import Restriction, Restrictions
+from fhir_server.context import Clock, RequestContext, system_clock
+from fhir_server.definitions.registry import Registry
+from fhir_server.fhir.ids import IdSource, time_ordered_id
+from fhir_server.scheduling.plan import Decide
+from fhir_server.search.request import SearchRequest
+from fhir_server.settings import Settings
+from fhir_server.store.audit_log import AuditLog
+from fhir_server.store.collections import Collections
+from fhir_server.store.database import Connection
+from fhir_server.store.find import Database
+from fhir_server.store.group_commit import GroupCommit
+from fhir_server.store.history import HistoryPage, load_version, load_versions
+from fhir_server.store.index_version import check_index
+from fhir_server.store.query import SearchPage, search
+from fhir_server.store.refusals import deleted, not_found, version_not_found
+from fhir_server.store.resources import CoalescedReads
+from fhir_server.store.secrets import Secrets
+from fhir_server.store.stored import StoredVersion
+from fhir_server.store.transaction import Committed, Transactions
+
+
+class Store:
+    """Reads, searches and writes, each limited to what the token of its context allows.
+
+    The type-level decision whether a token may do something at all is the caller's
+    (`auth.policy.authorize`); the store applies the constraints of granular scopes.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        settings: Settings,
+        registry: Registry,
+        *,
+        clock: Clock,
+        new_id: IdSource,
+    ) -> None:
+        """Use `open`."""
+        self.connection = connection
+        self.registry = registry
+        self._settings = settings
+        self._restrictions = Restrictions(registry, settings)
+        self._reads = CoalescedReads(connection)
+        self._collections = Collections()
+        transactions = Transactions(connection, self._collections, registry, self._restrictions)
+        self._writes = GroupCommit(transactions, clock=clock, new_id=new_id)
+        self._audit = AuditLog(connection, clock=clock, new_id=new_id)
+        self._secrets = Secrets(connection.control)
+
+    @classmethod
+    async def open(
+        cls,
+        settings: Settings,
+        registry: Registry,
+        *,
+        clock: Clock = system_clock,
+        new_id: IdSource = time_ordered_id,
+        outdated_index: bool = False,
+    ) -> Self:
+        """Connect to `settings.mongodb_url`; one store per process and event loop.
+
+        Args:
+            outdated_index: accept index documents that were built from other artefacts, to
+                rebuild them.
+
+        Raises:
+            DatabaseUnusable: MongoDB cannot be used; the message says what to do.
+            IndexOutdated: the artefacts have changed; `fhir-server reindex` is needed.
+        """
+        connection = await Connection.open(settings)
+        try:
+            if not outdated_index:
+                await check_index(connection, registry)
+            return cls(connection, settings, registry, clock=clock, new_id=new_id)
+        except BaseException:
+            await connection.close()
+            raise
+
+    async def close(self) -> None:
+        """Finish accepted writes and audit records, then disconnect."""
+        await self._writes.close()
+        await self._audit.close()
+        await self.connection.close()
+
+    def database(self, tenant: str) -> Database:
+        """The MongoDB database of a tenant, for the other modules of this package."""
+        return self.connection.tenant(tenant)
+
+    async def read(
+        self, context: RequestContext, resource_type: str, logical_id: str
+    ) -> StoredVersion:
+        """The current version (https://hl7.org/fhir/R4/http.html#read).
+
+        Raises:
+            NotFound: there never was one, or the token does not allow to see it.
+            Deleted: it was deleted.
+            Transient: the database cannot be reached.
+        """
+        restriction = self._restriction(context, resource_type, "read")
+        version = await self._reads.get(context.tenant, resource_type, logical_id)
+        if version is None or not _admits(restriction, version):
+            raise not_found(resource_type, logical_id)
+        if version.deleted:
+            raise deleted(version)
+        return version
+
+    async def vread(
+        self, context: RequestContext, resource_type: str, logical_id: str, version: int
+    ) -> StoredVersion:
+        """One version, current or not (https://hl7.org/fhir/R4/http.html#vread).
+
+        Raises:
+            NotFound: there is no such version, or the token does not allow to see it.
+            Deleted: that version is the deletion.
+            Transient: the database cannot be reached.
+        """
+        restriction = self._restriction(context, resource_type, "vread")
+        database = self.database(context.tenant)
+        found = await load_version(database, resource_type, logical_id, version)
+        if found is None or not _admits(restriction, found):
+            raise version_not_found(resource_type, logical_id, version)
+        if found.deleted:
+            raise deleted(found)
+        return found
+
+    async def history(
+        self,
+        context: RequestContext,
+        resource_type: str,
+        logical_id: str,
+        *,
+        count: int,
+        before: int | None = None,
+    ) -> HistoryPage:
+        """The versions, newest first (https://hl7.org/fhir/R4/http.html#history).
+
+        Args:
+            count: most entries on the page; 0 only counts.
+            before: only versions older than this one.
+
+        Raises:
+            NotFound: there never was one, or the token does not allow to see the current version.
+            Transient: the database cannot be reached.
+        """
+        restriction = self._restriction(context, resource_type, "history-instance")
+        database = self.database(context.tenant)
+        current, found = await asyncio.gather(
+            self._reads.get(context.tenant, resource_type, logical_id),
+            load_versions(database, resource_type, logical_id, limit=count + 1, before=before),
+        )
+        if current is None or not _admits(restriction, current):
+            raise not_found(resource_type, logical_id)
+        page = found[:count]
+        next_before = page[-1].version if page and len(found) > count else None
+        # Numbers are never given twice or left out, so the newest version is their count.
+        if restriction is None:
+            return HistoryPage(tuple(page), current.version, next_before)
+        admitted = tuple(one for one in page if _admits(restriction, one))
+        return HistoryPage(admitted, None, next_before)
+
+    async def search(self, context: RequestContext, request: SearchRequest) -> SearchPage:
+        """A page of matches (https://hl7.org/fhir/R4/search.html).
+
+        Raises:
+            Transient: the database cannot be reached or needed too long.
+        """
+        restriction = self._restriction(context, request.type, "search-type")
+        database = self.database(context.tenant)
+        milliseconds = round(self._settings.search_seconds * 1_000)
+        return await search(database, request, restriction, milliseconds=milliseconds)
+
+    async def run(
+        self, context: RequestContext, decide: Decide, *, interaction: str
+    ) -> Committed:
+        """Decide and write, all or nothing, once it is safe on a majority of the replica set.
+
+        The decision is run on current data, and again whenever that has changed; the scheduling
+        guard completes its plan. History, outbox and audit record are part of the same
+        transaction. What a decision reads without writing it is not locked: it may change between
+        the decision and the commit.
+
+        Args:
+            interaction: for the audit trail: FHIR's code, or `$` and an operation's code.
+
+        Raises:
+            FhirError: the decision's or the guard's refusal; nothing was written.
+            Forbidden, NotFound: outside the constraints of the token's granular scopes.
+            Transient: the database cannot be reached or too many compete; nothing was written
+                unless the diagnostics say that it is not known.
+        """
+        return await self._writes.run(context, decide, interaction)
+
+    async def record_access(self, record: Record) -> None:
+        """Put a read, a search or a refusal on the audit trail (`audit.record.access_record`)."""
+        await self._audit.record(record)
+
+    async def secret(self, name: str) -> bytes:
+        """32 random bytes, the same in every process and after every start.
+
+        Raises:
+            Transient: the database cannot be reached.
+        """
+        return await self._secrets.get(name)
+
+    def _restriction(
+        self, context: RequestContext, resource_type: str, interaction: str
+    ) -> Restriction | None:
+        return self._restrictions.of(
+            context.principal, resource_type, interaction, context.base_url
+        )
+
+
+def _admits(restriction: Restriction | None, version: StoredVersion) -> bool:
+    """A deletion has no content that could match a constraint, so it stays hidden."""
+    if restriction is None:
+        return True
+    return not version.deleted and restriction.admits_resource(version.resource)
