@@ -30,7 +30,9 @@ def arguments() -> argparse.Namespace:
 
     def server(p):
         p.add_argument("--base", required=True, help="FHIR base URL")
-        p.add_argument("--token", default=os.environ.get("FHIR_TOKEN"), help="bearer token (or FHIR_TOKEN)")
+        p.add_argument(
+            "--token", default=os.environ.get("FHIR_TOKEN"), help="bearer token (or FHIR_TOKEN)"
+        )
         p.add_argument("--token-url")
         p.add_argument("--client-id")
         p.add_argument("--client-secret", default=os.environ.get("FHIR_CLIENT_SECRET"))
@@ -43,7 +45,9 @@ def arguments() -> argparse.Namespace:
         p.add_argument("--warmup", type=float, default=2)
         p.add_argument("--seconds", type=float, default=8)
         p.add_argument("--repeat", type=int, default=1)
-        p.add_argument("--booking", default="post,book", help="comma-separated strategies, see booking.py")
+        p.add_argument(
+            "--booking", default="post,book", help="comma-separated strategies, see booking.py"
+        )
         p.add_argument("--clients", type=int, default=64, help="rivals in W6")
         p.add_argument("--hot", type=int, default=200, help="hot slots in W6")
         p.add_argument("--hook-port", type=int, default=28999)
@@ -61,7 +65,9 @@ def arguments() -> argparse.Namespace:
     load(p)
     p.add_argument("--label", required=True)
     p.add_argument("--out", required=True)
-    p.add_argument("--group", action="append", default=[], help="NAME=pid:N | NAME=pidfile:PATH | NAME=port:N")
+    p.add_argument(
+        "--group", action="append", default=[], help="NAME=pid:N | NAME=pidfile:PATH | NAME=port:N"
+    )
     p = commands.add_parser("startup", help="measure start-up time (the server must be stopped)")
     p.add_argument("--cmd", required=True)
     p.add_argument("--ready", required=True, help="URL that answers 200 when ready")
@@ -125,7 +131,8 @@ async def measure(a, client_of, manifest, groups: Groups, label: str, extra: dic
 
 def is_good(results: dict) -> bool:
     return all(
-        "error" not in r["result"] and not r["result"].get("errors")
+        "error" not in r["result"]
+        and not r["result"].get("errors")
         and r["result"].get("check", {}).get("pass", True)
         for r in results["runs"]
     )
@@ -149,7 +156,12 @@ async def run_own(a):
             return Client(base, Auth(token))
 
         manifest = await dataset.seed(new_client())
-        extra = {"base": base, "ready_s": round(seconds, 2), "idle_memory_mib": idle, "seeding": manifest["timing"]}
+        extra = {
+            "base": base,
+            "ready_s": round(seconds, 2),
+            "idle_memory_mib": idle,
+            "seeding": manifest["timing"],
+        }
         results = await measure(a, new_client, manifest, groups, "fhir-server", extra)
     if not is_good(results):
         raise SystemExit("some answers were wrong; see the errors and checks above")

@@ -3,6 +3,7 @@
 Every expected answer of W1-W3 is computed from the manifest, so a wrong count,
 a missing slot or somebody else's appointment is an error, not a fast answer.
 """
+
 from __future__ import annotations
 
 import asyncio
@@ -30,31 +31,54 @@ def slot_status(k: int) -> str:
 
 
 def make_slot(schedule: str, start: datetime, status: str = "free", **extra) -> dict:
-    return {"resourceType": "Slot", "schedule": {"reference": f"Schedule/{schedule}"}, "status": status,
-            "start": iso(start), "end": iso(start + timedelta(minutes=SLOT_MINUTES)), **extra}
+    return {
+        "resourceType": "Slot",
+        "schedule": {"reference": f"Schedule/{schedule}"},
+        "status": status,
+        "start": iso(start),
+        "end": iso(start + timedelta(minutes=SLOT_MINUTES)),
+        **extra,
+    }
 
 
-def make_appointment(patient: str, practitioner: str, location: str, start: datetime,
-                     slot: str | None = None, **extra) -> dict:
+def make_appointment(
+    patient: str,
+    practitioner: str,
+    location: str,
+    start: datetime,
+    slot: str | None = None,
+    **extra,
+) -> dict:
     appointment = {
-        "resourceType": "Appointment", "status": "booked",
-        "start": iso(start), "end": iso(start + timedelta(minutes=SLOT_MINUTES)),
+        "resourceType": "Appointment",
+        "status": "booked",
+        "start": iso(start),
+        "end": iso(start + timedelta(minutes=SLOT_MINUTES)),
         "participant": [
             {"actor": {"reference": f"Patient/{patient}"}, "status": "accepted"},
             {"actor": {"reference": f"Practitioner/{practitioner}"}, "status": "accepted"},
-            {"actor": {"reference": f"Location/{location}"}, "status": "accepted"}], **extra}
+            {"actor": {"reference": f"Location/{location}"}, "status": "accepted"},
+        ],
+        **extra,
+    }
     if slot:
         appointment["slot"] = [{"reference": f"Slot/{slot}"}]
     return appointment
 
 
 def make_schedule(practitioner: str, **extra) -> dict:
-    return {"resourceType": "Schedule", "active": True,
-            "actor": [{"reference": f"Practitioner/{practitioner}"}],
-            "planningHorizon": {"start": iso(BASE), "end": iso(BASE + timedelta(days=365))}, **extra}
+    return {
+        "resourceType": "Schedule",
+        "active": True,
+        "actor": [{"reference": f"Practitioner/{practitioner}"}],
+        "planningHorizon": {"start": iso(BASE), "end": iso(BASE + timedelta(days=365))},
+        **extra,
+    }
 
 
-async def bulk_create(client: Client, resources: list[dict], batch: int = 100, parallel: int = 16) -> list[tuple[str, str]]:
+async def bulk_create(
+    client: Client, resources: list[dict], batch: int = 100, parallel: int = 16
+) -> list[tuple[str, str]]:
     """Creates resources in order; answers (id, versionId) for each. batch=0 sends single POSTs."""
     results: list = [None] * len(resources)
     step = batch or 1
@@ -63,22 +87,30 @@ async def bulk_create(client: Client, resources: list[dict], batch: int = 100, p
     async def worker():
         connection = client.connection()
         for at in spans:
-            part = resources[at:at + step]
+            part = resources[at : at + step]
             if not batch:
                 answer = await connection.request("POST", part[0]["resourceType"], part[0])
                 if answer.status != 201:
                     raise RuntimeError(f"create failed: {answer.brief()}")
                 results[at] = _identity(answer.headers.get("location"), _body(answer))
                 continue
-            bundle = {"resourceType": "Bundle", "type": "batch", "entry": [
-                {"resource": r, "request": {"method": "POST", "url": r["resourceType"]}} for r in part]}
+            bundle = {
+                "resourceType": "Bundle",
+                "type": "batch",
+                "entry": [
+                    {"resource": r, "request": {"method": "POST", "url": r["resourceType"]}}
+                    for r in part
+                ],
+            }
             answer = await connection.request("POST", "", bundle)
             if answer.status != 200:
                 raise RuntimeError(f"batch failed: {answer.brief()}")
             for i, entry in enumerate(answer.json()["entry"]):
                 if not entry["response"]["status"].startswith("201"):
                     raise RuntimeError(f"batch entry failed: {entry}")
-                results[at + i] = _identity(entry["response"].get("location"), entry.get("resource"))
+                results[at + i] = _identity(
+                    entry["response"].get("location"), entry.get("resource")
+                )
         connection.close()
 
     await asyncio.gather(*(worker() for _ in range(parallel)))
@@ -102,8 +134,14 @@ def _identity(location: str | None, resource: dict | None) -> tuple[str, str | N
     return parts[-1], None
 
 
-async def seed(client: Client, batch: int = 0, schedules: int = 50, slots: int = 20000,
-               patients: int = 500, per_patient: int = 10) -> dict:
+async def seed(
+    client: Client,
+    batch: int = 0,
+    schedules: int = 50,
+    slots: int = 20000,
+    patients: int = 500,
+    per_patient: int = 10,
+) -> dict:
     """Makes the whole data set and answers its manifest, with how long each part took."""
     timing: dict[str, dict] = {}
 
@@ -111,35 +149,102 @@ async def seed(client: Client, batch: int = 0, schedules: int = 50, slots: int =
         t0 = time.perf_counter()
         made = await bulk_create(client, resources, batch)
         seconds = time.perf_counter() - t0
-        timing[label] = {"count": len(resources), "seconds": round(seconds, 2),
-                         "per_s": round(len(resources) / seconds, 1)}
+        timing[label] = {
+            "count": len(resources),
+            "seconds": round(seconds, 2),
+            "per_s": round(len(resources) / seconds, 1),
+        }
         print(f"  seeded {label}: {timing[label]}", flush=True)
         return made
 
-    practitioners = [i for i, _ in await make("Practitioner", [
-        {"resourceType": "Practitioner", "active": True, "name": [{"family": f"Doctor{n:03d}", "given": ["Load"]}]}
-        for n in range(schedules)])]
-    locations = [i for i, _ in await make("Location", [
-        {"resourceType": "Location", "status": "active", "name": f"Room {n}"} for n in range(10)])]
-    people = [i for i, _ in await make("Patient", [
-        {"resourceType": "Patient", "active": True, "birthDate": f"19{50 + n % 50}-01-{1 + n % 28:02d}",
-         "name": [{"family": f"Patient{n:04d}", "given": ["Load"]}]} for n in range(patients + 60)])]
-    schedule_ids = [i for i, _ in await make("Schedule", [
-        make_schedule(practitioners[n % len(practitioners)]) for n in range(schedules + 1)])]
+    practitioners = [
+        i
+        for i, _ in await make(
+            "Practitioner",
+            [
+                {
+                    "resourceType": "Practitioner",
+                    "active": True,
+                    "name": [{"family": f"Doctor{n:03d}", "given": ["Load"]}],
+                }
+                for n in range(schedules)
+            ],
+        )
+    ]
+    locations = [
+        i
+        for i, _ in await make(
+            "Location",
+            [
+                {"resourceType": "Location", "status": "active", "name": f"Room {n}"}
+                for n in range(10)
+            ],
+        )
+    ]
+    people = [
+        i
+        for i, _ in await make(
+            "Patient",
+            [
+                {
+                    "resourceType": "Patient",
+                    "active": True,
+                    "birthDate": f"19{50 + n % 50}-01-{1 + n % 28:02d}",
+                    "name": [{"family": f"Patient{n:04d}", "given": ["Load"]}],
+                }
+                for n in range(patients + 60)
+            ],
+        )
+    ]
+    schedule_ids = [
+        i
+        for i, _ in await make(
+            "Schedule",
+            [make_schedule(practitioners[n % len(practitioners)]) for n in range(schedules + 1)],
+        )
+    ]
     per_schedule = slots // schedules
-    made = await make("Slot", [make_slot(schedule_ids[s], slot_start(k), slot_status(k))
-                               for s in range(schedules) for k in range(per_schedule)])
-    slot_ids = [[i for i, _ in made[s * per_schedule:(s + 1) * per_schedule]] for s in range(schedules)]
-    update_slots = await make("Slot (W5)", [make_slot(schedule_ids[schedules], slot_start(k)) for k in range(512)])
-    made = await make("Appointment", [
-        make_appointment(people[p], practitioners[p % schedules], locations[p % 10], appointment_start(p, j),
-                         description=f"seed {p}/{j}") for p in range(patients) for j in range(per_patient)])
+    made = await make(
+        "Slot",
+        [
+            make_slot(schedule_ids[s], slot_start(k), slot_status(k))
+            for s in range(schedules)
+            for k in range(per_schedule)
+        ],
+    )
+    slot_ids = [
+        [i for i, _ in made[s * per_schedule : (s + 1) * per_schedule]] for s in range(schedules)
+    ]
+    update_slots = await make(
+        "Slot (W5)", [make_slot(schedule_ids[schedules], slot_start(k)) for k in range(512)]
+    )
+    made = await make(
+        "Appointment",
+        [
+            make_appointment(
+                people[p],
+                practitioners[p % schedules],
+                locations[p % 10],
+                appointment_start(p, j),
+                description=f"seed {p}/{j}",
+            )
+            for p in range(patients)
+            for j in range(per_patient)
+        ],
+    )
     return {
-        "base": client.base, "practitioners": practitioners, "locations": locations,
-        "patients": people[:patients], "spare_patients": people[patients:],
-        "schedules": schedule_ids[:schedules], "slots": slot_ids,
+        "base": client.base,
+        "practitioners": practitioners,
+        "locations": locations,
+        "patients": people[:patients],
+        "spare_patients": people[patients:],
+        "schedules": schedule_ids[:schedules],
+        "slots": slot_ids,
         "update_slots": [list(pair) for pair in update_slots],
-        "appointments": [i for i, _ in made], "per_patient": per_patient, "timing": timing}
+        "appointments": [i for i, _ in made],
+        "per_patient": per_patient,
+        "timing": timing,
+    }
 
 
 def appointment_start(p: int, j: int) -> datetime:

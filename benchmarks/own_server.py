@@ -38,14 +38,21 @@ def own_server(workers: int):
         }
         began = time.perf_counter()
         process = subprocess.Popen(
-            command("serve"), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command("serve"),
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         try:
             base = _wait_until_ready(process)
             seconds = time.perf_counter() - began
             token = subprocess.run(
                 command("token", "--scope", "system/*.cruds", "--expires", "7200"),
-                env=environment, check=True, capture_output=True, text=True,
+                env=environment,
+                check=True,
+                capture_output=True,
+                text=True,
             ).stdout.strip()
             yield base, token, _groups(Path(folder)), seconds
         finally:
@@ -68,4 +75,4 @@ def _wait_until_ready(process) -> str:
 
 def _groups(folder: Path) -> list[str]:
     run = json.loads((folder / "run.json").read_text())
-    return [f"{name}=pid:{pid}" for name, pid in run.get("pids", {}).items()]
+    return [f"{each['name']}=pid:{each['pid']}" for each in run["processes"]]

@@ -1,4 +1,5 @@
 """Start-up time: from spawning the command to the first good answer, and memory once idle."""
+
 from __future__ import annotations
 
 import shlex
@@ -14,7 +15,9 @@ def measure(command: str, ready_url: str, cwd: str | None, runs: int, log: str) 
     for _ in range(runs):
         with open(log, "ab") as out:
             t0 = time.perf_counter()
-            process = subprocess.Popen(shlex.split(command), cwd=cwd, stdout=out, stderr=out, start_new_session=True)
+            process = subprocess.Popen(
+                shlex.split(command), cwd=cwd, stdout=out, stderr=out, start_new_session=True
+            )
             while True:
                 if process.poll() is not None:
                     raise SystemExit(f"the server ended with {process.returncode}; see {log}")

@@ -1,4 +1,5 @@
 """W7: one rest-hook Subscription on Appointment, a local receiver, and what arrives."""
+
 from __future__ import annotations
 
 import asyncio
@@ -28,7 +29,8 @@ class Receiver:
 
     async def start(self, port: int):
         self.server = await asyncio.get_running_loop().create_server(
-            lambda: _ReceiverProtocol(self), "127.0.0.1", port)
+            lambda: _ReceiverProtocol(self), "127.0.0.1", port
+        )
 
     def stop(self):
         self.server.close()
@@ -43,9 +45,17 @@ class Receiver:
         refused = description in self.refuse and description not in self.refused
         if refused:
             self.refused[description] = now
-        self.arrivals.append({"at": now, "id": resource["id"], "description": description, "refused": refused,
-                              "version": resource.get("meta", {}).get("versionId"), "headers": headers,
-                              "comment": resource.get("comment")})
+        self.arrivals.append(
+            {
+                "at": now,
+                "id": resource["id"],
+                "description": description,
+                "refused": refused,
+                "version": resource.get("meta", {}).get("versionId"),
+                "headers": headers,
+                "comment": resource.get("comment"),
+            }
+        )
         return 503 if refused else 200
 
     @staticmethod
@@ -56,8 +66,14 @@ class Receiver:
         except Exception:
             return None
         if value.get("resourceType") == "Bundle":
-            value = next((e["resource"] for e in value.get("entry", [])
-                          if e.get("resource", {}).get("resourceType") == "Appointment"), {})
+            value = next(
+                (
+                    e["resource"]
+                    for e in value.get("entry", [])
+                    if e.get("resource", {}).get("resourceType") == "Appointment"
+                ),
+                {},
+            )
         return value if value.get("resourceType") == "Appointment" else None
 
 
@@ -88,10 +104,14 @@ class _ReceiverProtocol(asyncio.Protocol):
 
     def on_message_complete(self):
         keep = self.parser.should_keep_alive()
-        status = self.receiver.take(self.parser.get_method().decode(), self.headers, b"".join(self.chunks))
+        status = self.receiver.take(
+            self.parser.get_method().decode(), self.headers, b"".join(self.chunks)
+        )
         reason = {200: "OK", 503: "Service Unavailable"}[status]
-        self.transport.write(f"HTTP/1.1 {status} {reason}\r\ncontent-length: 0\r\n"
-                             f"connection: {'keep-alive' if keep else 'close'}\r\n\r\n".encode())
+        self.transport.write(
+            f"HTTP/1.1 {status} {reason}\r\ncontent-length: 0\r\n"
+            f"connection: {'keep-alive' if keep else 'close'}\r\n\r\n".encode()
+        )
         if keep:
             asyncio.get_running_loop().call_soon(self._new)
         else:
@@ -100,9 +120,18 @@ class _ReceiverProtocol(asyncio.Protocol):
 
 async def _subscribe(ctx, port: int, criteria: str, header: str) -> tuple[str, dict]:
     """Asks as R4 says (status requested); if the server leaves it so, sets it active itself."""
-    resource = {"resourceType": "Subscription", "status": "requested", "reason": "load test", "criteria": criteria,
-                "channel": {"type": "rest-hook", "endpoint": f"http://127.0.0.1:{port}/hook",
-                            "payload": "application/fhir+json", "header": [header]}}
+    resource = {
+        "resourceType": "Subscription",
+        "status": "requested",
+        "reason": "load test",
+        "criteria": criteria,
+        "channel": {
+            "type": "rest-hook",
+            "endpoint": f"http://127.0.0.1:{port}/hook",
+            "payload": "application/fhir+json",
+            "header": [header],
+        },
+    }
     made = await ctx.client.expect(201, "POST", "Subscription", resource)
     where = f"Subscription/{made.headers['location'].split('/Subscription/')[1].split('/')[0]}"
     for _ in range(20):
@@ -142,20 +171,35 @@ def _inversions(sequence: list[int]) -> int:
     return late
 
 
-async def w7_subscription(ctx, port: int = 28999, count: int = 500, concurrency: int = 8, patience: float = 20.0,
-                          criteria: str = "Appointment", retry_patience: float = 75.0) -> dict:
+async def w7_subscription(
+    ctx,
+    port: int = 28999,
+    count: int = 500,
+    concurrency: int = 8,
+    patience: float = 20.0,
+    criteria: str = "Appointment",
+    retry_patience: float = 75.0,
+) -> dict:
     m, receiver = ctx.manifest, Receiver()
     await receiver.start(port)
     where, result = await _subscribe(ctx, port, criteria, "X-Load-Test: seven")
     person = m["spare_patients"][55]
 
     def body(series: str, n: int) -> dict:
-        return make_appointment(person, m["practitioners"][0], m["locations"][0],
-                                BASE + timedelta(days=90, minutes=n), description=f"W7 {series} {n}")
+        return make_appointment(
+            person,
+            m["practitioners"][0],
+            m["locations"][0],
+            BASE + timedelta(days=90, minutes=n),
+            description=f"W7 {series} {n}",
+        )
 
     def seen(series: str) -> list[tuple[int, dict]]:
-        return [(int(x[2]), a) for a in receiver.arrivals
-                if (x := SEQUENCE.match(a["description"])) and x[1] == series]
+        return [
+            (int(x[2]), a)
+            for a in receiver.arrivals
+            if (x := SEQUENCE.match(a["description"])) and x[1] == series
+        ]
 
     async def create(series: str, total: int, workers: int) -> dict[int, tuple[int, int]]:
         """Creates the series; answers when each request was sent and answered."""
@@ -179,11 +223,16 @@ async def w7_subscription(ctx, port: int = 28999, count: int = 500, concurrency:
         arrivals = seen(series)
         for n, a in arrivals:
             first.setdefault(n, a["at"])
-        return {"created": len(times), "create_per_s": round(len(times) / seconds, 1), "received": len(first),
-                "lost": len(times) - len(first), "duplicates": len(arrivals) - len(first),
-                "out_of_order": _late([n for n, _ in arrivals], times),
-                "latency_from_request_ms": summary_ms([first[n] - times[n][0] for n in first]),
-                "latency_from_answer_ms": summary_ms([first[n] - times[n][1] for n in first])}
+        return {
+            "created": len(times),
+            "create_per_s": round(len(times) / seconds, 1),
+            "received": len(first),
+            "lost": len(times) - len(first),
+            "duplicates": len(arrivals) - len(first),
+            "out_of_order": _late([n for n, _ in arrivals], times),
+            "latency_from_request_ms": summary_ms([first[n] - times[n][0] for n in first]),
+            "latency_from_answer_ms": summary_ms([first[n] - times[n][1] for n in first]),
+        }
 
     async def series(name: str, total: int, workers: int) -> dict:
         t0 = time.perf_counter()
@@ -201,19 +250,25 @@ async def w7_subscription(ctx, port: int = 28999, count: int = 500, concurrency:
         result["one_at_a_time"] = await series("single", 200, 1)
         result["updates"] = await _updates(ctx, receiver, body, patience)
         result["retry"] = await _retry(ctx, receiver, create, seen, retry_patience)
-        result["header_delivered"] = any(a["headers"].get("x-load-test") == "seven" for a in receiver.arrivals)
+        result["header_delivered"] = any(
+            a["headers"].get("x-load-test") == "seven" for a in receiver.arrivals
+        )
         result["unreadable_notifications"] = len(receiver.unreadable)
         result["sample_headers"] = receiver.arrivals[-1]["headers"] if receiver.arrivals else {}
         good = lambda r: r["lost"] == 0 and r["duplicates"] == 0
-        result["check"] = {"pass": all(good(result[k]) for k in ("burst", "one_at_a_time", "updates"))
-                           and result["retry"]["never_redelivered"] == 0}
+        result["check"] = {
+            "pass": all(good(result[k]) for k in ("burst", "one_at_a_time", "updates"))
+            and result["retry"]["never_redelivered"] == 0
+        }
     finally:
         await ctx.client.request("DELETE", where)
         receiver.stop()
     return result
 
 
-async def _updates(ctx, receiver: Receiver, body, patience: float, resources: int = 40, each: int = 5) -> dict:
+async def _updates(
+    ctx, receiver: Receiver, body, patience: float, resources: int = 40, each: int = 5
+) -> dict:
     """Five quick updates of each of 40 appointments: every version once, in version order."""
     versions: dict[str, list[str]] = {}
 
@@ -243,12 +298,20 @@ async def _updates(ctx, receiver: Receiver, body, patience: float, resources: in
         out_of_order += _inversions(sequence)
         resources_wrong += bool(_inversions(sequence))
     known = {(i, v) for i, order in versions.items() for v in order}
-    return {"resources": resources, "versions": total, "received": len(set(got) & known),
-            "lost": total - len(set(got) & known), "duplicates": len(got) - len(set(got)),
-            "out_of_order": out_of_order, "resources_out_of_order": resources_wrong}
+    return {
+        "resources": resources,
+        "versions": total,
+        "received": len(set(got) & known),
+        "lost": total - len(set(got) & known),
+        "duplicates": len(got) - len(set(got)),
+        "out_of_order": out_of_order,
+        "resources_out_of_order": resources_wrong,
+    }
 
 
-async def _retry(ctx, receiver: Receiver, create, seen, patience: float, total: int = 20, refuse: int = 5) -> dict:
+async def _retry(
+    ctx, receiver: Receiver, create, seen, patience: float, total: int = 20, refuse: int = 5
+) -> dict:
     """The receiver answers 503 to the first delivery of five: are they delivered again, and when?"""
     receiver.refuse = {f"W7 retry {n}" for n in range(refuse)}
     await create("retry", total, 2)
@@ -256,10 +319,17 @@ async def _retry(ctx, receiver: Receiver, create, seen, patience: float, total: 
     end = time.monotonic() + patience
     while accepted() < total and time.monotonic() < end:
         await asyncio.sleep(0.1)
-    delays = [a["at"] - receiver.refused[a["description"]] for _, a in seen("retry")
-              if not a["refused"] and a["description"] in receiver.refused]
+    delays = [
+        a["at"] - receiver.refused[a["description"]]
+        for _, a in seen("retry")
+        if not a["refused"] and a["description"] in receiver.refused
+    ]
     counts = Counter(n for n, _ in seen("retry"))
-    return {"refused_once": len(receiver.refused), "redelivered": len(delays),
-            "never_redelivered": len(receiver.refused) - len(delays), "waited_s": patience,
-            "others_received": sum(1 for n in range(refuse, total) if counts[n]),
-            "redelivery_after_ms": summary_ms(delays)}
+    return {
+        "refused_once": len(receiver.refused),
+        "redelivered": len(delays),
+        "never_redelivered": len(receiver.refused) - len(delays),
+        "waited_s": patience,
+        "others_received": sum(1 for n in range(refuse, total) if counts[n]),
+        "redelivery_after_ms": summary_ms(delays),
+    }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fhir_server.definitions.loader import load
+
 from fhir_server.definitions.registry import Registry
 from fhir_server.settings import PREFIX, Settings
 
@@ -21,14 +22,18 @@ def settings_page() -> Iterator[str]:
     yield ""
     yield NOTE
     yield ""
-    yield "Read from the environment once, at start. An unknown `FHIR_SERVER_*` variable is an error."
+    yield "Read from the environment once, at start. An unknown variable with this prefix is an error."
     yield ""
     yield "| variable | default | meaning |"
     yield "|---|---|---|"
     for name, field in Settings.model_fields.items():
-        default = field.default
-        shown = "" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
-        yield f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |"
+        yield f"| `{PREFIX}{name.upper()}` | {_default(field.default)} | {field.description} |"
+
+
+def _default(value: object) -> str:
+    if value is None:
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def interactions_page(registry: Registry) -> Iterator[str]:
@@ -111,11 +116,11 @@ def main() -> None:
     ]
     if "--check" in sys.argv:
         for path in stale:
-            print(f"{path} is not up to date: run `make docs`", file=sys.stderr)
+            sys.stderr.write(f"{path} is not up to date: run `make docs`\n")
         raise SystemExit(1 if stale else 0)
     for path in stale:
         path.write_text(pages()[path], encoding="utf-8")
-        print(f"wrote {path}")
+        sys.stdout.write(f"wrote {path}\n")
 
 
 if __name__ == "__main__":

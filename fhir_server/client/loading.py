@@ -11,7 +11,7 @@ from fhir_server.client.sources import DEFAULT_RANK, RANK, Item
 from fhir_server.fhir.types import Json
 
 BUSY = (429, 503)
-ATTEMPTS = 6
+PATIENT_ATTEMPTS = 5
 
 
 @dataclass(slots=True)
@@ -41,6 +41,9 @@ async def load(
     Items of one rank go side by side; the next rank starts when all of the last one are answered.
 
     Args:
+        connection: the server.
+        items: what to load.
+        parallel: most requests under way at once.
         advance: told how many more items are done, for a progress bar.
     """
     report = Report()
@@ -77,10 +80,10 @@ async def _send(connection: Connection, item: Item, report: Report) -> None:
 async def _patiently(connection: Connection, method: str, path: str, body: bytes) -> Answer:
     """Waits as long as the server asks for when it is busy; a refusal is final."""
     headers = {"Prefer": "return=minimal"}
-    for attempt in range(ATTEMPTS):
+    for _ in range(PATIENT_ATTEMPTS):
         answer = await connection.request(method, path, body, headers)
-        if answer.status not in BUSY or attempt == ATTEMPTS - 1:
-            break
+        if answer.status not in BUSY:
+            return answer
         wait = answer.headers.get("Retry-After", "1")
         await asyncio.sleep(float(wait) if wait.isdigit() else 1.0)
-    return answer
+    return await connection.request(method, path, body, headers)

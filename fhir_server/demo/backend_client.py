@@ -70,7 +70,7 @@ class BackendClient:
                 "client_assertion": self.assertion(token_url, now),
             },
         )
-        if answer.status != 200:  # noqa: PLR2004
+        if answer.status != 200:
             raise PermissionError(answer.body.decode(errors="replace"))
         connection.token = answer.resource["access_token"]
         return int(answer.resource["expires_in"])

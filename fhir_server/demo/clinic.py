@@ -44,7 +44,7 @@ def make_clinic(seed: int, now: datetime) -> Clinic:
         seed: decides names, dates of birth and who visits whom.
         now: the present, aware; only its day in the clinic's zone and the hour of visits matter.
     """
-    random = Random(f"visits {seed}")  # noqa: S311  not a secret
+    random = Random(f"visits {seed}")
     zone = ZoneInfo(people.TIME_ZONE)
     today = now.astimezone(zone).date()
     first = today - timedelta(days=today.weekday() + 7)
@@ -161,7 +161,7 @@ def _slots(number: int, first: date, zone: ZoneInfo) -> Iterator[Resource]:
     length = timedelta(minutes=SLOT_MINUTES)
     for offset in range(7 * WEEKS):
         day = first + timedelta(days=offset)
-        if day.weekday() >= 5:  # noqa: PLR2004  Saturday and Sunday
+        if day.weekday() >= 5:
             continue
         wall = datetime.combine(day, OPENS)
         while wall.time() < CLOSES:
@@ -187,7 +187,7 @@ def _appointments(
     turn = {AHEAD: 0, BEHIND: 0, TODAY: 0}
     engaged: set[tuple[str, str]] = set()
     for slot, start in zip(slots, starts, strict=True):
-        if random.random() > 0.125:  # noqa: PLR2004  the share that is taken
+        if random.random() > 0.125:
             continue
         patient = random.choice([p for p in patients if (p["id"], slot["start"]) not in engaged])
         engaged.add((patient["id"], slot["start"]))

@@ -1,4 +1,4 @@
-"""The people of the demo clinic: plausible names and contact points, the same from the same seed."""
+"""The people of the demo clinic: plausible, and the same from the same seed."""
 
 from dataclasses import dataclass
 from random import Random
@@ -63,7 +63,7 @@ def specialty(number: int) -> Json:
 
 def patients(seed: int, count: int) -> list[Resource]:
     """Patients with language, time zone, telephone and, mostly, e-mail."""
-    random, names = Random(f"patients {seed}"), Names.seeded(seed)  # noqa: S311  not a secret
+    random, names = Random(f"patients {seed}"), Names.seeded(seed)
     return [_patient(number, random, names) for number in range(1, count + 1)]
 
 
@@ -96,7 +96,7 @@ def _patient(number: int, random: Random, names: Names) -> Resource:
 
 def practitioners(seed: int, count: int) -> list[Resource]:
     """Practitioners who each speak one or both languages."""
-    random, names = Random(f"practitioners {seed}"), Names.seeded(seed + 1000)  # noqa: S311
+    random, names = Random(f"practitioners {seed}"), Names.seeded(seed + 1000)
     made = []
     for number in range(1, count + 1):
         code = "es" if number % 3 == 0 else "en"

@@ -183,7 +183,7 @@ async def _visits(stage: Stage, actors: Mapping[str, Actor]) -> list[str]:
         "GET", f"Slot?schedule={SCHEDULE}&status=free&start=ge{after}&_count=3", expect=(200,)
     )
     slots = [entry["resource"] for entry in found.resource.get("entry", [])]
-    if len(slots) < 3:  # noqa: PLR2004  one to post, one to $book, one to race for
+    if len(slots) < 3:
         raise DemoError("fewer than three free slots; load the demo clinic with `fhir-server demo`")
     asked = await app.ask(
         "POST", "Appointment", appointment(slots[0], PATIENT, "pending"), expect=(201,)
