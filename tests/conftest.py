@@ -18,7 +18,7 @@ from fhir_server.embedded.redis import Redis
 from fhir_server.settings import PREFIX, Settings
 
 _ROOM = 4 << 30
-_MEMORY_FILE_SYSTEM = Path("/dev/shm")  # noqa: S108 - throw-away data, fastest place
+_MEMORY_FILE_SYSTEM = Path("/dev/shm")
 
 # A developer's own settings must not change what the tests see.
 for _name in [name for name in os.environ if name.startswith(PREFIX)]:
@@ -60,8 +60,8 @@ class Services:
 
 def _fast_folder() -> str | None:
     folder = _MEMORY_FILE_SYSTEM
-    roomy = folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > _ROOM
-    return str(folder) if roomy else None
+    usable = folder.is_dir() and os.access(folder, os.W_OK)
+    return str(folder) if usable and shutil.disk_usage(folder).free > _ROOM else None
 
 
 _services = pytest.StashKey[Services]()

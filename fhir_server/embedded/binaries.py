@@ -1,4 +1,4 @@
-"""Finds the MongoDB and Redis programs: on PATH first, then in the wheels of the extra `embedded`."""
+"""Finds the MongoDB and Redis programs: on PATH, then in the wheels of the extra `embedded`."""
 
 import importlib.util
 import platform
@@ -53,7 +53,7 @@ def find(name: str) -> Path:
 
 
 def missing_library(name: str, output: str) -> OperatorError | None:
-    """The plain message for a program that the system's loader refused, if that is what happened."""
+    """The plain message for a program that the system's loader refused, if it did."""
     match = _LOADER_MESSAGE.search(output)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""How other commands find the server that `fhir-server serve` runs: `run.json` in the data folder."""
+"""How commands find the server that `fhir-server serve` runs: `run.json` in the data folder."""
 
 import fcntl
 import json

@@ -150,4 +150,3 @@ class Mongod:
         if self.child is not None:
             process.end(self.child, seconds=seconds)
             self.child = None
-

@@ -277,6 +277,7 @@ def _answers(url: str) -> bool:
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
     """The first request to stop ends the run; later ones do not disturb the orderly end."""
+
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame
         for each in _STOPPING:
