@@ -1,0 +1,149 @@
+"""`Appointment/$book` in its basic form: a proposed or pending Appointment in, a booked one out.
+
+The plan holds the Appointment alone; the guard that completes every plan takes the slots, so a
+booking by operation and by plain create obey the same rules.
+"""
+
+from fhir_server.fhir import errors
+from fhir_server.fhir.dates import format_instant, microseconds
+from fhir_server.fhir.types import Resource
+from fhir_server.scheduling import lifecycle, refusals
+from fhir_server.scheduling.occupancy import instant_of, local_id, named_slots, target
+from fhir_server.scheduling.plan import Plan, View, Write
+
+
+def plan_book(
+    appointment: Resource | str, view: View, new_id: str, *, comment: str | None = None
+) -> Plan:
+    """Book an Appointment.
+
+    Patients that were asked (`needs-action`) have accepted by booking; other participants stay as
+    sent. `start`, `end` and `created` are filled in when absent.
+
+    Args:
+        appointment: a valid Appointment, `proposed` or `pending`; with the id of one that is
+            stored it replaces that one. Or the reference of a stored one.
+        view: the present.
+        new_id: the id of a new Appointment; the same on every attempt.
+        comment: added to `Appointment.comment`.
+
+    Returns:
+        One write; `result` is `Appointment/<id>`.
+
+    Raises:
+        Conflict: the stored Appointment is not `proposed` or `pending`.
+        VersionConflict: the Appointment as sent is not the stored one's current version.
+        BusinessRule: wrong status, no or unknown slots, a time in the past.
+    """
+    logical_id, version, resource = _source(appointment, view, new_id)
+    _refuse_status(resource, stored=False)
+    booked = {**resource, "status": "booked", **_times(resource, _slots(resource, view))}
+    _refuse_past(booked, view)
+    booked["participant"] = [
+        _agreeing(participant, view.base_url) for participant in resource.get("participant", ())
+    ]
+    booked.setdefault("created", format_instant(view.now))
+    if comment:
+        earlier = resource.get("comment")
+        booked["comment"] = f"{earlier}\n{comment}" if earlier else comment
+    write = (
+        Write("Appointment", logical_id, "update", booked, "PUT", version)
+        if version
+        else Write("Appointment", logical_id, "create", booked, "POST", 0)
+    )
+    return Plan((write,), result=f"Appointment/{logical_id}")
+
+
+def _source(appointment: Resource | str, view: View, new_id: str) -> tuple[str, int, Resource]:
+    """The id, the version to replace (0 when new) and the content of what is to be booked."""
+    if isinstance(appointment, str):
+        named = local_id({"reference": appointment}, "Appointment", view.base_url)
+    else:
+        named = appointment.get("id")
+    stored = view.get("Appointment", named) if named else None
+    if named and stored is not None and not stored.deleted:
+        _refuse_status(stored.resource, stored=True)
+        if isinstance(appointment, str):
+            return named, stored.version, stored.resource
+        _refuse_outdated(appointment, stored.version)
+        return named, stored.version, appointment
+    if isinstance(appointment, str):
+        raise refusals.rule(
+            refusals.APPOINTMENT_UNKNOWN,
+            "The reference does not lead to an Appointment on this server. Send the Appointment "
+            "itself, or the reference of one that exists.",
+            "Appointment",
+        )
+    return new_id, 0, appointment
+
+
+def _refuse_status(appointment: Resource, *, stored: bool) -> None:
+    status = appointment.get("status")
+    if status in lifecycle.BOOKABLE_STATUSES:
+        return
+    kind = refusals.conflict if stored else refusals.rule
+    raise kind(
+        refusals.WRONG_STATUS,
+        f"The Appointment is {status}; only an Appointment that is "
+        f"{' or '.join(lifecycle.BOOKABLE_STATUSES)} can be booked.",
+        "Appointment.status",
+    )
+
+
+def _refuse_outdated(appointment: Resource, version: int) -> None:
+    sent = appointment.get("meta", {}).get("versionId")
+    if sent is not None and sent != str(version):
+        raise errors.VersionConflict(
+            f"The Appointment was sent as version {sent}; the current one is {version}. Read it "
+            "again and book that.",
+            expression=("Appointment.meta.versionId",),
+        )
+
+
+def _slots(appointment: Resource, view: View) -> list[Resource]:
+    """The Appointment's slots; the guard judges whether they can be had."""
+    named = named_slots(appointment, view.base_url)
+    if not named:
+        raise refusals.rule(
+            refusals.SLOT_REQUIRED,
+            "Booking needs at least one Slot in Appointment.slot. Find one with "
+            "GET Slot?status=free&schedule=Schedule/[id].",
+            "Appointment.slot",
+        )
+    view.prefetch(resources=[("Slot", slot.id) for slot in named if slot.id is not None])
+    found = []
+    refused: list[errors.FhirError] = []
+    for slot in named:
+        stored = view.get("Slot", slot.id) if slot.id is not None else None
+        if stored is None or stored.deleted:
+            refused.append(refusals.slot_unknown(f"Appointment.slot[{slot.position}]"))
+        else:
+            found.append(stored.resource)
+    if refused:
+        refusals.refuse(refused)
+    return found
+
+
+def _times(appointment: Resource, slots: list[Resource]) -> dict[str, str]:
+    """Start and end as sent, else those of the slots."""
+    start = appointment.get("start") or min((slot["start"] for slot in slots), key=instant_of)
+    end = appointment.get("end") or max((slot["end"] for slot in slots), key=instant_of)
+    return {"start": start, "end": end}
+
+
+def _refuse_past(appointment: Resource, view: View) -> None:
+    if instant_of(appointment["start"]) < microseconds(view.now):
+        raise refusals.rule(
+            refusals.IN_THE_PAST,
+            "The time has passed; choose a Slot that is still ahead: "
+            f"GET Slot?status=free&start=ge{format_instant(view.now)}. What has taken place is "
+            "recorded by creating the Appointment.",
+            "Appointment.start",
+        )
+
+
+def _agreeing(participant: Resource, base_url: str) -> Resource:
+    """The participant; a patient who was asked has agreed by booking."""
+    actor = target(participant.get("actor"), base_url) or ""
+    asked = participant.get("status") == "needs-action" and actor.startswith("Patient/")
+    return {**participant, "status": "accepted"} if asked else participant
