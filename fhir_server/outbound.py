@@ -120,7 +120,7 @@ async def _refuse_redirect(
 def _parse_url(url: str) -> URL:
     if len(url) > MAX_URL_LENGTH:
         raise ValueError(f"the URL is longer than {MAX_URL_LENGTH} characters")
-    if any(character <= " " or character == "\x7f" or character == "\\" for character in url):
+    if any(character <= " " or character in "\x7f\\" for character in url):
         raise ValueError("the URL contains white space, a control character or a backslash")
     try:
         return URL(url)

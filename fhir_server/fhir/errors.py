@@ -184,9 +184,17 @@ class MultipleMatches(FhirError):
 
 
 class Login(FhirError):
-    """No valid access token came with the request."""
+    """No valid access token came with the request.
+
+    Args:
+        challenge: the value of WWW-Authenticate (RFC 6750 section 3).
+    """
 
     issue_type = "login"
+
+    def __init__(self, diagnostics: str, *, challenge: str = "Bearer") -> None:
+        super().__init__(diagnostics)
+        self.challenge = challenge
 
 
 class Forbidden(FhirError):
