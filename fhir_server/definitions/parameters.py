@@ -34,14 +34,14 @@ def parse_parameters(
     values: dict[str, list[Json]] = {name: [] for name in inputs}
     for index, entry in enumerate(given):
         path = f"Parameters.parameter[{index}]"
+        name = str(entry.get("name")) if isinstance(entry, dict) else ""
+        value = None
         try:
-            name, value = _entry(registry, inputs, entry, path)
+            value = _value(registry, inputs, entry, path)
         except FhirError as problem:
+            # It is there, though wrong: it counts, so that it is not reported as missing too.
             problems.append(problem)
-            # It is there, though wrong: not to be reported as missing too.
-            name = entry.get("name") if isinstance(entry, dict) else None
-            value = None
-        if isinstance(name, str) and name in values:
+        if name in values:
             values[name].append(value)
     problems += _cardinality(definition, values)
     if len(problems) == 1:
@@ -66,9 +66,9 @@ def _wrapped(definition: OperationDefinition, resource: Resource) -> Resource:
     return {"resourceType": "Parameters", "parameter": [{"name": names[0], "resource": resource}]}
 
 
-def _entry(
+def _value(
     registry: Registry, inputs: Mapping[str, OperationParameter], entry: Json, path: str
-) -> tuple[str, Json]:
+) -> Json:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise Structure("A parameter is an object with a name", expression=[path])
     name = entry["name"]
@@ -79,16 +79,14 @@ def _entry(
             expression=[path],
         )
     if declared.type[:1].isupper() and declared.type in {*registry.types, "Resource"}:
-        return name, _resource(registry, declared, entry, path)
+        return _resource(registry, declared, entry, path)
     key = "value" + declared.type[:1].upper() + declared.type[1:]
     if key not in entry:
         raise Value(f"{name} must be given as {key}", expression=[path])
-    return name, entry[key]
+    return entry[key]
 
 
-def _resource(
-    registry: Registry, declared: OperationParameter, entry: Json, path: str
-) -> Resource:
+def _resource(registry: Registry, declared: OperationParameter, entry: Json, path: str) -> Resource:
     where = f"{path}.resource"
     resource = entry.get("resource")
     if not isinstance(resource, dict):

@@ -1,1 +1,35 @@
-"""TODO package docstring."""
+"""One file per operation, and the table that binds OperationDefinitions to them."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from fhir_server.context import RequestContext
+from fhir_server.definitions.parameters import Parameters
+from fhir_server.definitions.registry import Registry
+from fhir_server.fhir.canonicals import canonical
+from fhir_server.fhir.exchange import Answer
+from fhir_server.fhir.ids import IdSource
+from fhir_server.operations.book import book
+from fhir_server.store.store import Store
+
+OperationHandler = Callable[[Store, IdSource, RequestContext, Parameters], Awaitable[Answer]]
+
+HANDLERS: Mapping[str, OperationHandler] = {
+    canonical("OperationDefinition", "appointment-book"): book,
+}
+
+
+class HandlersDifferError(RuntimeError):
+    """An OperationDefinition has no handler, or a handler no OperationDefinition."""
+
+
+def check_handlers(registry: Registry) -> None:
+    """Make sure that what is declared works and what works is declared.
+
+    Raises:
+        HandlersDifferError: the two differ; all differences are told.
+    """
+    declared, handled = set(registry.operations), set(HANDLERS)
+    lines = [f"no handler for {one}" for one in sorted(declared - handled)]
+    lines += [f"no OperationDefinition {one}" for one in sorted(handled - declared)]
+    if lines:
+        raise HandlersDifferError("; ".join(lines))

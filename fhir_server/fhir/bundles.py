@@ -1,0 +1,116 @@
+"""Bundles as concatenated bytes: stored resources go in untouched.
+
+https://hl7.org/fhir/R4/bundle.html, https://hl7.org/fhir/R4/search.html#2.1.1.2,
+https://hl7.org/fhir/R4/http.html#history
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+import orjson
+
+from fhir_server.fhir.dates import format_instant
+from fhir_server.fhir.types import Resource
+
+Links = Sequence[tuple[str, str]]
+"""Relation and URL, in the order they are shown."""
+
+STATUS_TEXT = {
+    "POST": "201 Created",
+    "PUT": "200 OK",
+    "PATCH": "200 OK",
+    "DELETE": "204 No Content",
+}
+
+
+class Match(Protocol):
+    """A resource as search finds it."""
+
+    @property
+    def type(self) -> str:
+        """The resource type."""
+
+    @property
+    def id(self) -> str:
+        """The logical id."""
+
+    @property
+    def json(self) -> bytes:
+        """The resource as served."""
+
+
+class HistoryEntry(NamedTuple):
+    """One version in a history Bundle."""
+
+    type: str
+    id: str
+    version: int
+    method: str
+    last_updated: datetime
+    json: bytes
+
+
+def _head(kind: str, links: Links, total: int | None) -> bytes:
+    parts = [b'{"resourceType":"Bundle","type":"', kind.encode(), b'"']
+    if total is not None:
+        parts.append(b',"total":%d' % total)
+    if links:
+        parts.append(b',"link":')
+        parts.append(orjson.dumps([{"relation": name, "url": url} for name, url in links]))
+    return b"".join(parts)
+
+
+def searchset(
+    base_url: str,
+    matches: Iterable[Match],
+    *,
+    links: Links,
+    total: int | None,
+    outcome: Resource | None = None,
+) -> bytes:
+    """A page of search matches.
+
+    Args:
+        outcome: warnings to the caller, an entry of search mode `outcome`.
+    """
+    base = base_url.encode()
+    entries = [
+        b'{"fullUrl":"%b/%b/%b","resource":%b,"search":{"mode":"match"}}'
+        % (base, match.type.encode(), match.id.encode(), match.json)
+        for match in matches
+    ]
+    if outcome is not None:
+        entries.append(b'{"resource":%b,"search":{"mode":"outcome"}}' % orjson.dumps(outcome))
+    return _close(_head("searchset", links, total), entries)
+
+
+def history(
+    base_url: str, versions: Iterable[HistoryEntry], *, links: Links, total: int | None
+) -> bytes:
+    """A page of versions, newest first; deletions carry no resource."""
+    entries = [_history_entry(base_url, version) for version in versions]
+    return _close(_head("history", links, total), entries)
+
+
+def _history_entry(base_url: str, entry: HistoryEntry) -> bytes:
+    address = entry.type if entry.method == "POST" else f"{entry.type}/{entry.id}"
+    status = STATUS_TEXT[entry.method]
+    if entry.method == "PUT" and entry.version == 1:
+        status = STATUS_TEXT["POST"]
+    tail = orjson.dumps(
+        {
+            "request": {"method": entry.method, "url": address},
+            "response": {"status": status, "lastModified": format_instant(entry.last_updated)},
+        }
+    )
+    resource = b'"resource":%b,' % entry.json if entry.method != "DELETE" else b""
+    url = f"{base_url}/{entry.type}/{entry.id}".encode()
+    return b'{"fullUrl":"%b",%b%b' % (url, resource, tail[1:])
+
+
+def _close(head: bytes, entries: list[bytes]) -> bytes:
+    # R4 allows no empty arrays.
+    if not entries:
+        return head + b"}"
+    return b'%b,"entry":[%b]}' % (head, b",".join(entries))

@@ -1,0 +1,101 @@
+"""One way in for every interaction: policy first, then the handler, then the audit trail.
+
+HTTP requests and, later, entries of a batch enter here alike.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from fhir_server.audit.record import access_record
+from fhir_server.auth import policy
+from fhir_server.context import RequestContext
+from fhir_server.definitions.parameters import parse_parameters
+from fhir_server.definitions.registry import Registry
+from fhir_server.fhir.errors import FhirError, Issues
+from fhir_server.fhir.exchange import Answer, Request
+from fhir_server.fhir.ids import IdSource
+from fhir_server.observability import REFUSED_BOOKINGS
+from fhir_server.operations import OperationHandler
+from fhir_server.rest.alternatives import offer_alternatives
+from fhir_server.rest.response import prefer
+from fhir_server.rest.router import OPERATION
+from fhir_server.scheduling.refusals import SlotTaken
+from fhir_server.settings import Settings
+from fhir_server.store.store import Store
+
+Handler = Callable[[RequestContext, Request], Awaitable[Answer]]
+
+WRITES = frozenset({"create", "update", "delete", OPERATION})
+"""Their success is audited inside their transaction; all else is audited here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatcher:
+    """Answers requests.
+
+    Attributes:
+        handlers: by interaction code.
+        operations: by canonical URL.
+    """
+
+    store: Store
+    registry: Registry
+    settings: Settings
+    new_id: IdSource
+    handlers: Mapping[str, Handler]
+    operations: Mapping[str, OperationHandler]
+
+    async def dispatch(self, ctx: RequestContext, request: Request) -> Answer:
+        """The answer to a request.
+
+        Raises:
+            FhirError: it is refused, and nothing was written.
+        """
+        try:
+            answer = await self._answer(ctx, request)
+        except SlotTaken as taken:
+            REFUSED_BOOKINGS.labels(request.type).inc()
+            await self._audit(ctx, request, taken.issue_type)
+            raise await offer_alternatives(
+                self.store, self.registry, self.settings, ctx, taken
+            ) from None
+        except FhirError as error:
+            await self._audit(ctx, request, _issue_type(error))
+            raise
+        if request.interaction in WRITES:
+            return prefer(answer, request.prefer)
+        await self._audit(ctx, request, "success", answer)
+        return answer
+
+    async def _answer(self, ctx: RequestContext, request: Request) -> Answer:
+        if request.interaction != OPERATION:
+            policy.authorize(ctx.principal, request.type, request.interaction)
+            return await self.handlers[request.interaction](ctx, request)
+        definition = self.registry.operations[request.operation]
+        policy.authorize_operation(ctx.principal, definition.code)
+        resource = await request.body.resource()
+        parameters = parse_parameters(self.registry, definition, resource)
+        handler = self.operations[request.operation]
+        return await handler(self.store, self.new_id, ctx, parameters)
+
+    async def _audit(
+        self, ctx: RequestContext, request: Request, outcome: str, answer: Answer | None = None
+    ) -> None:
+        operation = self.registry.operations.get(request.operation)
+        await self.store.record_access(
+            access_record(
+                ctx,
+                f"${operation.code}" if operation else request.interaction,
+                resource_type=request.type,
+                logical_id=request.id[:64],
+                version=answer.version if answer else None,
+                outcome=outcome,
+                query=urlencode(request.pairs) if request.pairs else "",
+                compartments=answer.compartments if answer else (),
+            )
+        )
+
+
+def _issue_type(error: FhirError) -> str:
+    return error.issues[0].issue_type if isinstance(error, Issues) else error.issue_type
