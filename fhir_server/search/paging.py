@@ -1,0 +1,144 @@
+"""Pages without state: a signed position in the order of the matches.
+
+A page starts right after, or ends right before, the match whose position it names; matches that
+appear or vanish meanwhile neither repeat nor hide others. A token is bound to its query by an
+HMAC-SHA256, so that it says nothing to any other search and cannot be made up.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from fhir_server.fhir.errors import Invalid
+from fhir_server.search.condition import Filter
+from fhir_server.search.request import Pair, SearchRequest, Sort
+
+Direction = Literal["next", "previous"]
+Position = tuple[int | str, ...]
+"""The values by which a match is ordered, its id last."""
+
+_MAC_BYTES: Final = 16
+_LONGEST: Final = 500
+_CODES: Final[dict[Direction, str]] = {"next": "n", "previous": "p"}
+_DIRECTIONS: Final[dict[str, Direction]] = {"n": "next", "p": "previous"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page lies.
+
+    Attributes:
+        position: of the match that the page follows or precedes.
+        direction: `next` for the page after it, `previous` for the page before it.
+    """
+
+    position: Position
+    direction: Direction
+
+
+def fingerprint(request: SearchRequest) -> bytes:
+    """What a token is bound to: the type and the query as it was understood, without the page."""
+    pairs = [pair for pair in request.pairs_used if pair[0] != "_page"]
+    return hashlib.sha256(json.dumps([request.type, pairs]).encode()).digest()
+
+
+def encode(secret: bytes, bound_to: bytes, position: Position, direction: Direction) -> str:
+    """A URL-safe token.
+
+    Args:
+        secret: the same for all processes.
+        bound_to: the query's `fingerprint`.
+        position: of the match at the edge of the present page.
+        direction: which way the other page lies.
+    """
+    payload = json.dumps([_CODES[direction], *position], separators=(",", ":")).encode()
+    return _encoded(_sign(secret, bound_to, payload) + payload)
+
+
+def decode(secret: bytes, bound_to: bytes, token: str) -> Cursor:
+    """The position that a token of ours names.
+
+    Raises:
+        Invalid: it was altered, made for another query or by somebody else.
+    """
+    if len(token) > _LONGEST:
+        raise _not_ours()
+    try:
+        padding = "=" * (-len(token) % 4)
+        signed = base64.b64decode(token + padding, altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise _not_ours() from error
+    mac, payload = signed[:_MAC_BYTES], signed[_MAC_BYTES:]
+    if not hmac.compare_digest(mac, _sign(secret, bound_to, payload)):
+        raise _not_ours()
+    if _encoded(signed) != token:  # Base64 can write the same bytes in several ways.
+        raise _not_ours()
+    code, *position = json.loads(payload)
+    return Cursor(tuple(position), _DIRECTIONS[code])
+
+
+def cursor(secret: bytes, request: SearchRequest) -> Cursor | None:
+    """Where the page that a request asks for lies; None for the first page.
+
+    Raises:
+        Invalid: its token is not one of ours for this query.
+    """
+    if request.page_token is None:
+        return None
+    return decode(secret, fingerprint(request), request.page_token)
+
+
+def link_pairs(
+    secret: bytes, request: SearchRequest, position: Position, direction: Direction
+) -> tuple[Pair, ...]:
+    """The query of the page after or before a match: the same query with its token."""
+    token = encode(secret, fingerprint(request), position, direction)
+    return (*(pair for pair in request.pairs_used if pair[0] != "_page"), ("_page", token))
+
+
+def sort_spec(sort: Sort, direction: Direction = "next") -> dict[str, int]:
+    """The order for MongoDB; reversed to walk backwards, whose matches must be turned round."""
+    order = -1 if sort.descending != (direction == "previous") else 1
+    return {"_id": order} if sort.path == "_id" else {sort.path: order, "_id": order}
+
+
+def keyset_filter(sort: Sort, found: Cursor) -> Filter:
+    """What lies strictly after a position, in the direction walked.
+
+    The range on the first key is written alone, so that it bounds the index; only matches that
+    tie with the position are then looked at one by one.
+    """
+    backwards = sort.descending != (found.direction == "previous")
+    logical_id = found.position[-1]
+    if sort.path == "_id":
+        return {"_id": {"$lt" if backwards else "$gt": logical_id}}
+    value = found.position[0]
+    passed = {sort.path: value, "_id": {"$gte" if backwards else "$lte": logical_id}}
+    return {sort.path: {"$lte" if backwards else "$gte": value}, "$nor": [passed]}
+
+
+def position_of(sort: Sort, document: Mapping[str, Any]) -> Position:
+    """The position of a stored document, which must hold `_id` and the field sorted by."""
+    if sort.path == "_id":
+        return (document["_id"],)
+    return document["ix"][sort.path.removeprefix("ix.")], document["_id"]
+
+
+def _encoded(signed: bytes) -> str:
+    return base64.urlsafe_b64encode(signed).rstrip(b"=").decode()
+
+
+def _sign(secret: bytes, bound_to: bytes, payload: bytes) -> bytes:
+    return hmac.digest(secret, bound_to + payload, "sha256")[:_MAC_BYTES]
+
+
+def _not_ours() -> Invalid:
+    return Invalid(
+        "_page is not a page of this search; use the links of its answers as they are, "
+        "or search again without _page"
+    )

@@ -1,0 +1,314 @@
+"""The query of a search, understood and checked (https://hl7.org/fhir/R4/search.html)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, Protocol
+
+from fhir_server.definitions.registry import TypeDefinition
+from fhir_server.definitions.search_parameter import SearchParameter
+from fhir_server.fhir.errors import FhirError, Invalid, Issues, NotSupported, Value
+from fhir_server.search.condition import Condition, any_of
+from fhir_server.search.escapes import split
+from fhir_server.search.main_date import main_date
+from fhir_server.search.query import Query
+from fhir_server.search.values import (
+    composite,
+    date,
+    number,
+    quantity,
+    reference,
+    special,
+    string,
+    token,
+    uri,
+)
+
+Total = Literal["none", "estimate", "accurate"]
+Pair = tuple[str, str]
+
+RESULT_PARAMETERS: Final = ("_count", "_page", "_sort", "_total")
+"""Parameters that shape the answer and select nothing."""
+
+# What R4 defines to shape the answer and this server does not offer. Left out, the matches stay
+# the same, so a lenient client may go without.
+_UNSUPPORTED_RESULT_PARAMETERS: Final = frozenset(
+    {"_contained", "_containedType", "_elements", "_include", "_revinclude", "_score", "_summary"}
+)
+# Left out, these would answer another question than the one asked.
+_UNSUPPORTED_QUERIES: Final = frozenset({"_filter", "_has", "_list", "_query", "_type"})
+
+_CONDITION: Final[dict[str, Callable[[SearchParameter, str, Query], Condition]]] = {
+    "token": token.condition,
+    "reference": reference.condition,
+    "string": string.condition,
+    "uri": uri.condition,
+    "date": date.condition,
+    "number": number.condition,
+    "quantity": quantity.condition,
+    "special": special.condition,
+    "composite": composite.condition,
+}
+
+
+class Limits(Protocol):
+    """The settings that bound a search."""
+
+    @property
+    def max_search_parameters(self) -> int:
+        """Most parameters in one search."""
+        ...
+
+    @property
+    def page_size(self) -> int:
+        """Matches on a page when `_count` is absent."""
+        ...
+
+    @property
+    def max_page_size(self) -> int:
+        """Most matches on a page."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One parameter of the query; its comma-separated values are alternatives.
+
+    Attributes:
+        code: the search parameter.
+        type: its type.
+        condition: what it asks of the index document.
+    """
+
+    code: str
+    type: str
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """The order of the matches; ties are ordered by id, in the same direction.
+
+    Attributes:
+        path: the stored field: `_id`, `ix.s` or `ix.u`.
+        descending: whether the greatest comes first.
+    """
+
+    path: str
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """A search of one type. All clauses must hold.
+
+    Attributes:
+        type: the resource type.
+        clauses: what is selected.
+        count: most matches on a page; 0 asks for the total only.
+        total: how exactly the number of all matches is wanted.
+        sort: the order.
+        page_token: the signed position of a page (`search.paging`), unchecked; None for the first.
+        pairs_used: the query as it was understood, for the self link; parsing it again gives the
+            same request.
+        warnings: for a lenient client, what was left out.
+    """
+
+    type: str
+    clauses: tuple[Clause, ...]
+    count: int
+    total: Total
+    sort: Sort
+    page_token: str | None
+    pairs_used: tuple[Pair, ...]
+    warnings: tuple[str, ...]
+
+
+def parse_search(
+    type_definition: TypeDefinition,
+    pairs: Sequence[Pair],
+    *,
+    base_url: str,
+    limits: Limits,
+    now: datetime,
+    lenient: bool = False,
+) -> SearchRequest:
+    """Understand a query.
+
+    Args:
+        type_definition: the type searched.
+        pairs: names and values, URL-decoded, in the order of the URL.
+        base_url: the FHIR base, without a trailing slash.
+        limits: the settings that bound a search.
+        now: when it is asked; the prefix `ap` of dates measures from it.
+        lenient: whether parameters that are not known are left out with a warning.
+
+    Raises:
+        NotSupported: an unknown parameter, or a modifier, chain or prefix not offered.
+        Value: a value that its parameter cannot have.
+        Invalid: too many parameters, a repeated `_count`, an ambiguous reference.
+        Issues: several of these.
+    """
+    if len(pairs) > limits.max_search_parameters:
+        raise Invalid(
+            f"{len(pairs)} search parameters are more than the {limits.max_search_parameters} "
+            "allowed in one search"
+        )
+    reader = _Reader(Query(type_definition, base_url, now), limits, lenient=lenient)
+    for name, value in pairs:
+        reader.read(name, value)
+    return reader.request()
+
+
+class _Reader:
+    """Reads pair after pair and remembers every problem."""
+
+    def __init__(self, query: Query, limits: Limits, *, lenient: bool) -> None:
+        self._query = query
+        self._limits = limits
+        self._lenient = lenient
+        self._clauses: list[Clause] = []
+        self._used: list[Pair] = []
+        self._warnings: list[str] = []
+        self._problems: list[FhirError] = []
+        self._seen: set[str] = set()
+        main = main_date(query.definition.name)
+        self._sortable = {"_id": "_id", "_lastUpdated": "ix.u"}
+        if main is not None:
+            self._sortable[main.code] = "ix.s"
+        self._sort = Sort("_id" if main is None else "ix.s")
+        self._count = limits.page_size
+        self._total: Total = "none"
+        self._page: str | None = None
+        self._result: dict[str, Callable[[str], None]] = {
+            "_count": self._read_count,
+            "_page": self._read_page,
+            "_sort": self._read_sort,
+            "_total": self._read_total,
+        }
+
+    def read(self, name: str, value: str) -> None:
+        """Take one parameter."""
+        try:
+            if name in self._result:
+                self._read_result(name, value)
+            else:
+                self._read_filter(name, value)
+        except FhirError as problem:
+            self._problems.append(problem)
+
+    def request(self) -> SearchRequest:
+        """The whole request.
+
+        Raises:
+            FhirError: what was wrong; all of it at once.
+        """
+        if len(self._problems) == 1:
+            raise self._problems[0]
+        if self._problems:
+            raise Issues(self._problems)
+        total = self._total
+        if self._count == 0 and total == "none":
+            total = "accurate"
+        return SearchRequest(
+            type=self._query.definition.name,
+            clauses=tuple(self._clauses),
+            count=self._count,
+            total=total,
+            sort=self._sort,
+            page_token=self._page,
+            pairs_used=tuple(self._used),
+            warnings=tuple(self._warnings),
+        )
+
+    def _read_filter(self, name: str, value: str) -> None:
+        parameter = self._query.definition.search_parameters.get(name)
+        if parameter is None:
+            self._unknown(name)
+            return
+        try:
+            conditions = [self._condition(parameter, one) for one in split(value, ",")]
+        except FhirError as problem:
+            raise type(problem)(f"{name}: {problem.diagnostics}") from problem
+        self._clauses.append(Clause(name, parameter.type, any_of(conditions)))
+        self._used.append((name, value))
+
+    def _condition(self, parameter: SearchParameter, text: str) -> Condition:
+        if not text.strip():
+            raise Value(r"a value is empty (a comma inside a value is written \,)")
+        return _CONDITION[parameter.type](parameter, text, self._query)
+
+    def _unknown(self, name: str) -> None:
+        code, colon, modifier = name.partition(":")
+        base = code.partition(".")[0]
+        parameters = self._query.definition.search_parameters
+        if base in _UNSUPPORTED_QUERIES:
+            raise NotSupported(f"the parameter '{base}' is not supported; {self._supported()}")
+        if "." in name and base in parameters:
+            raise NotSupported(
+                f"the chained parameter '{name[:64]}' is not supported: chains are not offered; "
+                f"search with '{base}' itself"
+            )
+        if colon and code in parameters:
+            raise NotSupported(
+                f"the modifier ':{modifier[:64]}' of '{code}' is not supported: "
+                "no modifiers are offered"
+            )
+        if not self._lenient:
+            raise NotSupported(f"{_described(code, name)}; {self._supported()}")
+        self._warnings.append(f"{_described(code, name)} and was left out")
+
+    def _supported(self) -> str:
+        names = (*self._query.definition.search_parameters, *RESULT_PARAMETERS)
+        return f"supported for {self._query.definition.name}: {', '.join(sorted(names))}"
+
+    def _read_result(self, name: str, value: str) -> None:
+        if name in self._seen:
+            raise Invalid(f"{name} may be given only once")
+        self._seen.add(name)
+        self._result[name](value)
+
+    def _read_count(self, value: str) -> None:
+        if not (value.isascii() and value.isdigit()):
+            raise Value(f"_count: '{value[:32]}' is not a whole number of 0 or more")
+        digits = value.lstrip("0")
+        # A number of many digits is larger than any limit, and costly to convert.
+        wanted = int(digits or "0") if len(digits) < 18 else self._limits.max_page_size
+        self._count = min(wanted, self._limits.max_page_size)
+        self._used.append(("_count", str(self._count)))
+
+    def _read_total(self, value: str) -> None:
+        match value:
+            case "none" | "estimate" | "accurate":
+                self._total = value
+            case _:
+                raise Value(
+                    f"_total: '{value[:32]}' is not supported; expected none, estimate or accurate"
+                )
+        self._used.append(("_total", value))
+
+    def _read_sort(self, value: str) -> None:
+        first, *others = value.split(",")
+        descending = first.startswith("-")
+        path = self._sortable.get(first.removeprefix("-"))
+        tie = ["-_id" if descending else "_id"]
+        if path is None or (others and (others != tie or path == "_id")):
+            raise NotSupported(
+                f"_sort: '{value[:64]}' is not supported; supported for "
+                f"{self._query.definition.name} is one of {', '.join(sorted(self._sortable))}, "
+                "with - in front for the reverse; ties are ordered by _id"
+            )
+        self._sort = Sort(path, descending)
+        self._used.append(("_sort", value))
+
+    def _read_page(self, value: str) -> None:
+        if not value:
+            raise Invalid("_page is empty; use the links of a search answer as they are")
+        self._page = value
+        self._used.append(("_page", value))
+
+
+def _described(code: str, name: str) -> str:
+    if code in _UNSUPPORTED_RESULT_PARAMETERS:
+        return f"the parameter '{name[:64]}' is not supported"
+    return f"the search parameter '{name[:64]}' is not known"
