@@ -63,6 +63,16 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(
         5.0, gt=0, description="How often due deliveries are looked for when no hint arrives."
     )
+    delivery_retention_seconds: int = Field(
+        604_800,
+        ge=0,
+        description="How long delivered notifications are remembered, in seconds.",
+    )
+    housekeeping_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="How often Subscriptions are turned off at their end, in seconds.",
+    )
 
     @property
     def fhir_base(self) -> str:

@@ -1,0 +1,101 @@
+"""The Celery application: housekeeping that time makes necessary.
+
+Redis only carries the request to do something now. Every task finds in MongoDB what is to be done
+and can be repeated or lost without harm; nothing is ever scheduled for later in the broker,
+because a broker that redelivers unacknowledged messages runs such tasks several times.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from celery import Celery
+from celery.beat import Scheduler
+
+from fhir_server.context import system_clock
+from fhir_server.definitions.loader import load
+from fhir_server.settings import Settings
+from fhir_server.store.deliveries import DeliveryLog
+from fhir_server.store.store import Store
+from fhir_server.subscriptions.housekeeping import purge_deliveries, turn_off_ended
+from fhir_server.subscriptions.process import TENANT, status_writer
+
+QUEUE = "housekeeping"
+VISIBILITY_SECONDS = 600
+"""Far longer than any task here takes; a lost one is asked for again by the next beat anyway."""
+SOCKET_SECONDS = 10
+PURGE_SECONDS = 3_600.0
+
+TURN_OFF = "fhir_server.turn_off_ended_subscriptions"
+PURGE = "fhir_server.purge_deliveries"
+
+Job = Callable[[Store, DeliveryLog], Awaitable[int]]
+
+
+def create(settings: Settings) -> Celery:
+    """The application of one process.
+
+    Args:
+        settings: with the URLs of MongoDB and Redis filled in.
+    """
+    app = Celery("fhir_server", broker=settings.redis_url, set_as_current=False)
+    prefix = f"{settings.database_prefix}_{TENANT}:celery:"
+    app.conf.update(
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_default_queue=QUEUE,
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": VISIBILITY_SECONDS,
+            "unacked_restore_interval": 10,
+            "socket_timeout": SOCKET_SECONDS,
+            "socket_connect_timeout": SOCKET_SECONDS,
+            "global_keyprefix": prefix,
+        },
+        visibility_timeout=VISIBILITY_SECONDS,
+        beat_scheduler=Scheduler,
+        beat_schedule={
+            "turn-off-ended-subscriptions": {
+                "task": TURN_OFF,
+                "schedule": settings.housekeeping_seconds,
+                # A backlog of the same request helps nobody.
+                "options": {"expires": settings.housekeeping_seconds},
+            },
+            "purge-deliveries": {
+                "task": PURGE,
+                "schedule": PURGE_SECONDS,
+                "options": {"expires": PURGE_SECONDS},
+            },
+        },
+    )
+    _add_tasks(app, settings)
+    return app
+
+
+def _add_tasks(app: Celery, settings: Settings) -> None:
+    async def off(store: Store, deliveries: DeliveryLog) -> int:
+        return await turn_off_ended(deliveries, status_writer(store, settings), system_clock)
+
+    async def purge(_: Store, deliveries: DeliveryLog) -> int:
+        return await purge_deliveries(deliveries, settings, system_clock)
+
+    app.task(lambda: _run(settings, off), name=TURN_OFF)
+    app.task(lambda: _run(settings, purge), name=PURGE)
+
+
+def _run(settings: Settings, job: Job) -> int:
+    return asyncio.run(_with_store(settings, job))
+
+
+async def _with_store(settings: Settings, job: Job) -> int:
+    store = await Store.open(settings, load())
+    try:
+        return await job(store, DeliveryLog(store.database(TENANT)))
+    finally:
+        await store.close()
