@@ -9,6 +9,7 @@ from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
 
+from fhir_server.search.main_date import main_date
 from fhir_server.store import cells
 from fhir_server.store.errors import translate
 from fhir_server.store.find import Database
@@ -21,11 +22,13 @@ _NAMESPACE_EXISTS = 48
 _TERMS = {"name": "terms", "key": {"ix.t": 1, "ix.s": 1, "_id": 1}}
 _DATES = {"name": "dates", "key": {"ix.d.$**": 1}}
 _NUMBERS = {"name": "numbers", "key": {"ix.n.$**": 1}}
-_SORTED = {"name": "main_date", "key": {"ix.s": 1, "_id": 1}}
-_UPDATED = {"name": "updated", "key": {"ix.u": 1, "_id": 1}}
+# Whole types are listed in these orders, so deletions must not be in the way.
+_LIVE = {"partialFilterExpression": {"deleted": False}}
+_SORTED = {"name": "main_date", "key": {"ix.s": 1, "_id": 1}, **_LIVE}
+_UPDATED = {"name": "updated", "key": {"ix.u": 1, "_id": 1}, **_LIVE}
 _POSITION = {"name": "position", "key": {"ix.g": "2dsphere"}}
 _VERSIONS = {"name": "versions", "key": {"id": 1, "v": -1}}
-_CURRENT = [_TERMS, _DATES, _NUMBERS, _SORTED, _UPDATED]
+_CURRENT = [_TERMS, _DATES, _NUMBERS, _UPDATED]
 
 
 def history_of(resource_type: str) -> str:
@@ -64,10 +67,18 @@ class Collections:
         for resource_type in types:
             key = (database.name, resource_type)
             if key not in self._made:
-                indexes = _CURRENT + ([_POSITION] if resource_type == "Location" else [])
-                await _create_indexes(database, resource_type, indexes)
+                await _create_indexes(database, resource_type, _indexes(resource_type))
                 await _create_indexes(database, history_of(resource_type), [_VERSIONS])
                 self._made.add(key)
+
+
+def _indexes(resource_type: str) -> list[dict[str, Any]]:
+    indexes = list(_CURRENT)
+    if main_date(resource_type):
+        indexes.append(_SORTED)
+    if resource_type == "Location":
+        indexes.append(_POSITION)
+    return indexes
 
 
 async def _create(database: Database, name: str) -> None:

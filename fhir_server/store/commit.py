@@ -5,7 +5,7 @@ decision that was overtaken cannot be written. The audit document of the group d
 the outcome: its id is unique to the attempt, so whoever finds it knows that the group was written.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -32,14 +32,15 @@ _COMMAND_BYTES = 8_000_000
 _COMMAND_DOCUMENTS = 1_000
 _MAJORITY = WriteConcern("majority")
 _DUPLICATE_KEY = 11_000
+_STATEMENTS = {"insert": "documents", "update": "updates", "delete": "deletes"}
 _UNKNOWN = "UnknownTransactionCommitResult"
 
 
-class Overtaken(Exception):  # noqa: N818 - a condition that the group handles
+class Overtaken(Exception):
     """Something the group wants to replace has changed meanwhile; nothing was written."""
 
 
-class OutcomeUnknown(Exception):  # noqa: N818
+class OutcomeUnknown(Exception):
     """The connection was lost during the commit and did not come back: it may have happened."""
 
 
@@ -59,9 +60,7 @@ class Batch:
     records: list[Record] = field(default_factory=list)
 
 
-async def commit(
-    client: AsyncMongoClient[Document], database: Database, batch: Batch
-) -> None:
+async def commit(client: AsyncMongoClient[Document], database: Database, batch: Batch) -> None:
     """Write the batch; on return it is held by a majority of the replica set.
 
     Raises:
@@ -121,7 +120,7 @@ async def _write_cells(
         else:
             removed.append({"q": {"_id": one.id, "v": one.expected_version}, "limit": 1})
     await _update(database, session, cells.COLLECTION, replaced)
-    await _run(database, session, "delete", cells.COLLECTION, "deletes", removed)
+    await _run(database, session, "delete", cells.COLLECTION, removed)
     await _insert(database, session, cells.COLLECTION, new)
 
 
@@ -132,13 +131,13 @@ def _replacement(document_id: str, expected: int, document: Document) -> Documen
 async def _insert(
     database: Database, session: AsyncClientSession, name: str, documents: list[Document]
 ) -> None:
-    await _run(database, session, "insert", name, "documents", documents)
+    await _run(database, session, "insert", name, documents)
 
 
 async def _update(
     database: Database, session: AsyncClientSession, name: str, updates: list[Document]
 ) -> None:
-    await _run(database, session, "update", name, "updates", updates)
+    await _run(database, session, "update", name, updates)
 
 
 async def _run(
@@ -146,12 +145,13 @@ async def _run(
     session: AsyncClientSession,
     command: str,
     name: str,
-    field_name: str,
     statements: list[Document],
 ) -> None:
     for some in _chunks(statements):
         try:
-            reply = await database.command({command: name, field_name: some}, session=session)
+            reply = await database.command(
+                {command: name, _STATEMENTS[command]: some}, session=session
+            )
         except PyMongoError as error:
             # A lost connection is no sign of competition, although the driver labels it alike.
             if is_transient(error) and not isinstance(error, ConnectionFailure):
@@ -208,6 +208,7 @@ async def _was_written(database: Database, batch: Batch) -> bool:
     succeeds, and then the transaction can no longer be: it wanted the same id.
     """
     audit = database.get_collection(AUDIT, write_concern=_MAJORITY)
+    last: PyMongoError | None = None
     for _ in range(_COMMIT_ATTEMPTS):
         try:
             await audit.insert_one({"_id": batch.id, "t": batch.at, "records": []})
@@ -225,10 +226,3 @@ async def _by_transaction(database: Database, batch: Batch) -> bool:
     audit = database.get_collection(AUDIT, read_concern=ReadConcern("majority"))
     found = await audit.find_one({"_id": batch.id})
     return bool(found and found["records"])
-
-
-def keys_of(versions: Iterable[NewVersion], written: Iterable[CellWrite]) -> set[tuple[str, str]]:
-    """Collection and id of every document that is replaced."""
-    keys = {(one.version.type, one.version.id) for one in versions}
-    keys.update((cells.COLLECTION, one.id) for one in written)
-    return keys

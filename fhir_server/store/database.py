@@ -12,6 +12,7 @@ from fhir_server.store.find import Database
 REACH_MILLISECONDS = 3_000
 """How long a request waits for a primary before it is answered 503."""
 
+_CONTROL = "control"
 _SOCKET_MILLISECONDS = 30_000
 _LOGIN_REFUSED = frozenset({13, 18, 8000})
 
@@ -62,14 +63,15 @@ class Connection:
     @property
     def control(self) -> Database:
         """What belongs to no tenant: clients, tokens, secrets, the state of the instance."""
-        return self.client[f"{self.prefix}_control"]
+        return self.client[f"{self.prefix}_{_CONTROL}"]
 
     async def tenants(self) -> list[str]:
-        """The tenants that have a database."""
-        start = f"{self.prefix}_"
-        names = await self.client.list_database_names(filter={"name": {"$regex": f"^{start}"}})
-        tenants = [name.removeprefix(start) for name in names if name != f"{start}control"]
-        return sorted(tenants)
+        """The tenants that have a database; their names hold no underscore."""
+        names = await self.client.list_database_names()
+        parts = (name.rpartition("_") for name in names)
+        return sorted(
+            tenant for start, _, tenant in parts if start == self.prefix and tenant != _CONTROL
+        )
 
     async def close(self) -> None:
         """Let go of every socket."""

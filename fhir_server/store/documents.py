@@ -63,6 +63,9 @@ def new_version(
     """Everything that is stored for a write.
 
     Args:
+        write: what the plan asks for.
+        definition: of the resource's type.
+        context: who writes, and when.
         previous: the version it replaces, if the decision looked at it.
 
     Raises:

@@ -5,7 +5,9 @@ from pymongo.errors import ConnectionFailure, ExecutionTimeout, OperationFailure
 from fhir_server.fhir.errors import FhirError, Transient
 from fhir_server.operator_error import OperatorError
 
-_SOON_OVER = frozenset({64, 91, 112, 134, 189, 211, 246, 251, 262, 10107, 11600, 11602, 13435, 13436})
+_SOON_OVER = frozenset(
+    {64, 91, 112, 134, 189, 211, 246, 251, 262, 10107, 11600, 11602, 13435, 13436}
+)
 """Write concern timeout, shutdown, write conflict, majority not available yet, primary stepped
 down, keys not found yet, snapshot unavailable, no such transaction, time limit, not primary, …"""
 

@@ -34,6 +34,13 @@ async def find(
     """The first documents that match, at most `limit`.
 
     Args:
+        database: where to search.
+        collection: what to search; none there means no document.
+        condition: a MongoDB filter.
+        limit: most documents.
+        projection: which fields; None for all.
+        sort: fields and directions.
+        level: the read concern.
         milliseconds: how long the server may search; 0 for as long as it takes.
 
     Raises:

@@ -10,6 +10,9 @@ import secrets
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
+
+from pymongo.errors import PyMongoError
 
 from fhir_server.context import Clock, RequestContext
 from fhir_server.fhir.errors import FhirError, Transient
@@ -80,7 +83,8 @@ class GroupCommit:
         """Refuse new members and wait for those that were accepted."""
         self._closed = True
         while self._futures or self._leaders:
-            await asyncio.wait([*self._futures, *self._leaders])
+            under_way: list[asyncio.Future[Any]] = [*self._futures, *self._leaders]
+            await asyncio.wait(under_way)
 
     def _enqueue(self, members: Iterable[Member]) -> None:
         for member in members:
@@ -128,7 +132,7 @@ class GroupCommit:
     async def _lead(self, group: Group) -> None:
         try:
             await self._serve(group)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the callers
             self._give_up(group.members, error)
         finally:
             self._active.remove(group)
@@ -186,9 +190,9 @@ class GroupCommit:
 
     def _blocker(self, group: Group, decided: Decided) -> Group | None:
         for other in self._active:
-            if other is not group and other.tenant == group.tenant:
-                if not decided.touched.isdisjoint(other.writing):
-                    return other
+            foreign = other is not group and other.tenant == group.tenant
+            if foreign and not decided.touched.isdisjoint(other.writing):
+                return other
         return None if decided.touched.isdisjoint(group.writing) else group
 
     def _isolate(self, members: list[Member], error: Exception) -> None:
@@ -221,7 +225,9 @@ class GroupCommit:
 
 
 def _is_transient(error: Exception) -> bool:
-    return isinstance(error, Transient) or is_transient(error)
+    if isinstance(error, PyMongoError):
+        return is_transient(error)
+    return isinstance(error, Transient)
 
 
 def _for_caller(error: Exception) -> Exception:

@@ -42,6 +42,10 @@ async def load_versions(
     """Versions, newest first.
 
     Args:
+        database: the tenant's.
+        resource_type: the resource's type.
+        logical_id: the resource's id.
+        limit: most versions.
         before: only versions older than this one.
 
     Raises:

@@ -1,18 +1,145 @@
-"""Searches (https://hl7.org/fhir/R4/search.html)."""
+"""Searches: one find for a page, one count when a total is asked for.
 
+https://hl7.org/fhir/R4/search.html
+"""
+
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_server.store.stored import StoredVersion
+from pymongo.errors import PyMongoError
+
+from fhir_server.auth.restrictions import Restriction
+from fhir_server.search import paging
+from fhir_server.search.paging import Cursor, Direction
+from fhir_server.search.predicate import mongo_filter
+from fhir_server.search.request import SearchRequest
+from fhir_server.store.errors import translate
+from fhir_server.store.find import MAJORITY, Database, Document, find
+from fhir_server.store.stored import StoredVersion, from_current
+
+Filter = dict[str, Any]
+
+_LIVE = {"deleted": False}
+_SERVED = {"v": 1, "t": 1, "deleted": 1, "json": 1, "acl": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
+    """A part of the matches.
+
+    Attributes:
+        matches: in the order asked for.
+        total: how many there are on all pages; None unless asked for.
+        next: the value of `_page` for the next page; None when this is the last.
+        previous: the same for the page before; None when this is the first.
+    """
+
     matches: tuple[StoredVersion, ...]
     total: int | None
-    next: Any
-    previous: Any
+    next: str | None
+    previous: str | None
 
 
-async def search(database: Any, request: Any, restriction: Any, *, milliseconds: int) -> SearchPage:
-    raise NotImplementedError
+async def search(
+    database: Database,
+    request: SearchRequest,
+    restriction: Restriction | None,
+    *,
+    secret: bytes,
+    milliseconds: int,
+) -> SearchPage:
+    """The page of matches that a request asks for.
+
+    Args:
+        database: the tenant's.
+        request: what is asked.
+        restriction: what the token allows to see; None for everything.
+        secret: signs the positions of pages.
+        milliseconds: how long the database may work on it.
+
+    Raises:
+        Invalid: `_page` is not a page of this search.
+        Transient: the database cannot be reached or needed too long.
+    """
+    cursor = paging.cursor(secret, request)
+    wanted = _wanted(request, restriction)
+    if request.count == 0:
+        return SearchPage((), await _count(database, request, wanted, milliseconds), None, None)
+    page = _page(database, request, cursor, wanted, secret, milliseconds)
+    if request.total == "none":
+        return await page
+    # A page that holds all matches counts them by itself, but that is known only afterwards:
+    # asking for both at once costs the least time.
+    found, total = await asyncio.gather(page, _count(database, request, wanted, milliseconds))
+    return SearchPage(found.matches, total, found.next, found.previous)
+
+
+def _wanted(request: SearchRequest, restriction: Restriction | None) -> list[Filter]:
+    found = [mongo_filter(request), _LIVE]
+    if restriction is not None:
+        found.append(restriction.mongo_filter())
+    return [one for one in found if one]
+
+
+async def _page(
+    database: Database,
+    request: SearchRequest,
+    cursor: Cursor | None,
+    wanted: list[Filter],
+    secret: bytes,
+    milliseconds: int,
+) -> SearchPage:
+    direction = cursor.direction if cursor else "next"
+    if cursor:
+        wanted = [*wanted, paging.keyset_filter(request.sort, cursor)]
+    path = request.sort.path
+    documents = await find(
+        database,
+        request.type,
+        _all_of(wanted),
+        limit=request.count + 1,
+        projection=_SERVED if path == "_id" else {**_SERVED, path: 1},
+        sort=paging.sort_spec(request.sort, direction),
+        milliseconds=milliseconds,
+    )
+    more = len(documents) > request.count
+    del documents[request.count :]
+    if direction == "previous":
+        documents.reverse()
+    if not documents:
+        return SearchPage((), None, None, None)
+    has_next = more if direction == "next" else True
+    has_previous = cursor is not None if direction == "next" else more
+
+    def token(document: Document, towards: Direction) -> str:
+        position = paging.position_of(request.sort, document)
+        return paging.encode(secret, paging.fingerprint(request), position, towards)
+
+    return SearchPage(
+        tuple(from_current(request.type, one) for one in documents),
+        None,
+        token(documents[-1], "next") if has_next else None,
+        token(documents[0], "previous") if has_previous else None,
+    )
+
+
+async def _count(
+    database: Database, request: SearchRequest, wanted: list[Filter], milliseconds: int
+) -> int:
+    command: Document = {
+        "count": request.type,
+        "query": _all_of(wanted),
+        "maxTimeMS": milliseconds,
+        "readConcern": MAJORITY,
+    }
+    try:
+        reply = await database.command(command)
+    except PyMongoError as error:
+        raise translate(error) from error
+    counted: int = reply["n"]
+    return counted
+
+
+def _all_of(filters: list[Filter]) -> Filter:
+    return filters[0] if len(filters) == 1 else {"$and": filters}

@@ -1,6 +1,7 @@
 """Secrets that every process of the instance shares, made by whoever needs one first."""
 
 import secrets
+from contextlib import suppress
 
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
@@ -35,10 +36,8 @@ class Secrets:
         stored = self._control[COLLECTION]
         found = await stored.find_one({"_id": name})
         if found is None:
-            try:
+            with suppress(DuplicateKeyError):  # another process was first: its key counts
                 await stored.insert_one({"_id": name, "key": secrets.token_bytes(_BYTES)})
-            except DuplicateKeyError:
-                pass  # another process was first; its key counts
             found = await stored.find_one({"_id": name})
         if found is None:
             raise LookupError(f"the secret {name!r} was removed while it was made")

@@ -25,6 +25,8 @@ from fhir_server.store.secrets import Secrets
 from fhir_server.store.stored import StoredVersion
 from fhir_server.store.transaction import Committed, Transactions
 
+_PAGING = "paging"
+
 
 class Store:
     """Reads, searches and writes, each limited to what the token of its context allows.
@@ -67,6 +69,10 @@ class Store:
         """Connect to `settings.mongodb_url`; one store per process and event loop.
 
         Args:
+            settings: name the database and bound searches.
+            registry: the served types.
+            clock: stamps audit documents.
+            new_id: names audit documents.
             outdated_index: accept index documents that were built from other artefacts, to
                 rebuild them.
 
@@ -142,6 +148,9 @@ class Store:
         """The versions, newest first (https://hl7.org/fhir/R4/http.html#history).
 
         Args:
+            context: who asks.
+            resource_type: the resource's type.
+            logical_id: the resource's id.
             count: most entries on the page; 0 only counts.
             before: only versions older than this one.
 
@@ -169,16 +178,19 @@ class Store:
         """A page of matches (https://hl7.org/fhir/R4/search.html).
 
         Raises:
+            Invalid: the page is not one of this search.
             Transient: the database cannot be reached or needed too long.
         """
         restriction = self._restriction(context, request.type, "search-type")
-        database = self.database(context.tenant)
-        milliseconds = round(self._settings.search_seconds * 1_000)
-        return await search(database, request, restriction, milliseconds=milliseconds)
+        return await search(
+            self.database(context.tenant),
+            request,
+            restriction,
+            secret=await self.secret(_PAGING),
+            milliseconds=round(self._settings.search_seconds * 1_000),
+        )
 
-    async def run(
-        self, context: RequestContext, decide: Decide, *, interaction: str
-    ) -> Committed:
+    async def run(self, context: RequestContext, decide: Decide, *, interaction: str) -> Committed:
         """Decide and write, all or nothing, once it is safe on a majority of the replica set.
 
         The decision is run on current data, and again whenever that has changed; the scheduling
@@ -187,6 +199,8 @@ class Store:
         the decision and the commit.
 
         Args:
+            context: who asks; `now` becomes meta.lastUpdated.
+            decide: pure; sees the present, returns what to write.
             interaction: for the audit trail: FHIR's code, or `$` and an operation's code.
 
         Raises:

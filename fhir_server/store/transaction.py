@@ -237,12 +237,9 @@ def _interaction(write: Write) -> str:
     return "update" if write.expected_version else "update-create"
 
 
-def _decided(
-    member: Member, plan: Plan, own: int, snapshot: Snapshot, view: MemberView
-) -> Decided:
+def _decided(member: Member, plan: Plan, own: int, snapshot: Snapshot, view: MemberView) -> Decided:
     writes: set[Key] = {(one.type, one.id) for one in plan.writes}
     if len(writes) != len(plan.writes):
         raise Invalid("The same resource is written twice in one transaction.")
     writes.update((cells.COLLECTION, one.id) for one in plan.cells)
     return Decided(member, plan, own, snapshot, writes, view.reads | writes)
-
