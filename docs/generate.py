@@ -10,6 +10,7 @@ from pathlib import Path
 from fhir_server.definitions.loader import load
 
 from fhir_server.definitions.registry import Registry
+from fhir_server.definitions.search_parameter import SearchParameter
 from fhir_server.settings import PREFIX, Settings
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -22,7 +23,7 @@ def settings_page() -> Iterator[str]:
     yield ""
     yield NOTE
     yield ""
-    yield "Read from the environment once, at start. An unknown variable with this prefix is an error."
+    yield "Read from the environment once, at start. An unknown one with this prefix is an error."
     yield ""
     yield "| variable | default | meaning |"
     yield "|---|---|---|"
@@ -64,7 +65,7 @@ def search_page(registry: Registry) -> Iterator[str]:
         yield from _search_table(name, own)
 
 
-def _search_table(title: str, parameters: list) -> Iterator[str]:
+def _search_table(title: str, parameters: list[SearchParameter]) -> Iterator[str]:
     yield ""
     yield f"## {title}"
     yield ""
