@@ -141,6 +141,12 @@ def kept_port(folder: Path) -> int:
     return port
 
 
+def last_line(log: Path) -> str:
+    """The last line of a log that says something; of ours, without the name of the program."""
+    lines = [line.strip() for line in tail(log).splitlines() if line.strip()]
+    return lines[-1].removeprefix("fhir-server: ") if lines else "it said nothing"
+
+
 def tail(log: Path, characters: int = 4_000) -> str:
     """The end of a log; empty when there is none."""
     try:

@@ -46,6 +46,7 @@ STOP_SECONDS = {
 
 STOP_ALL_SECONDS = 9.0
 READY_SECONDS = 60.0
+RESTARTS_BEFORE_READY = 1
 RESTARTS = 5
 RESTARTS_WITHIN_SECONDS = 60.0
 _POLL_SECONDS = 0.05
@@ -95,6 +96,7 @@ class Supervisor:
         self._children: dict[str, _Child] = {}
         self._mongodb_url = settings.mongodb_url or ""
         self._redis_url = settings.redis_url or ""
+        self._ready = False
 
     def run(self) -> None:
         """Runs until it is told to stop; then everything has ended.
@@ -137,6 +139,7 @@ class Supervisor:
         for name in COMMANDS:
             self._launch(name)
         self._wait_until_ready()
+        self._ready = True
         sys.stdout.write(f"ready: {settings.fhir_base}\n")
         sys.stdout.flush()
         if self._when_ready:
@@ -243,14 +246,22 @@ class Supervisor:
                 continue
             log = self._logs / f"{name}.log"
             now = time.monotonic()
-            if len(child.starts) == RESTARTS and now - child.starts[0] < RESTARTS_WITHIN_SECONDS:
-                raise OperatorError(f"{name} keeps ending (code {code}); read {log}")
+            if self._is_hopeless(child, now):
+                raise OperatorError(
+                    f"{name} keeps ending (code {code}): {process.last_line(log)}; read {log}"
+                )
             self._say(f"{name} ended (code {code}) and is started again; its log is {log}")
             # Waits a little longer each time, so that a short outage does not use up the attempts.
             time.sleep(min(0.1 * 2 ** len(child.starts), 3.0))
             child.starts.append(now)
             child.process = child.restart()
             self._record()
+
+    def _is_hopeless(self, child: _Child, now: float) -> bool:
+        if not self._ready:
+            # What fails at the start is rarely an accident, and somebody is waiting.
+            return len(child.starts) >= RESTARTS_BEFORE_READY
+        return len(child.starts) == RESTARTS and now - child.starts[0] < RESTARTS_WITHIN_SECONDS
 
     def _stop(self) -> None:
         for each in _STOPPING:

@@ -1,0 +1,138 @@
+"""`fhir-server serve`: start, stop, accidents, and what is left afterwards."""
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.faults.serving import Serving, marked, run, serving
+
+PATIENT = {"resourceType": "Patient", "id": "kept", "gender": "unknown"}
+
+
+def test_serves_and_keeps_everything_over_restarts(tmp_path: Path) -> None:
+    """Orderly ends and a killed parent lose nothing and leave nothing behind."""
+    with serving(tmp_path / "data") as server:
+        server.start()
+        assert server.output.splitlines()[0] == f"ready: {server.base}"
+        token = _token_of_pasted_request(server)
+        assert server.request("PUT", "Patient/kept", token, PATIENT)[0] == 201
+        mark = server.recorded().mark
+        assert oct((tmp_path / "data/run.json").stat().st_mode)[-3:] == "600"
+        assert len(marked(mark)) >= 7
+
+        code, seconds = server.stop(signal.SIGINT)
+        assert (code, marked(mark)) == (0, [])
+        assert seconds <= 10
+        assert not (tmp_path / "data/run.json").exists()
+
+        seconds = server.start()
+        assert seconds <= 5 * _slack()
+        assert server.request("GET", "Patient/kept", server.token())[1]["gender"] == "unknown"
+
+        mark = server.recorded().mark
+        # Children that do not notice the death of their parent must not be in the way either.
+        for name in ("sequencer", "mongod"):
+            os.kill(server.child(name), signal.SIGSTOP)
+        assert server.request("PUT", "Patient/kept2", "wrong", PATIENT)[0] == 401
+        server.stop(signal.SIGKILL)
+        server.start()
+        assert "ended what an earlier run left behind" in server.errors
+        assert marked(mark) == []
+        assert server.request("GET", "Patient/kept", server.token())[0] == 200
+        code, seconds = server.stop(signal.SIGTERM)
+        assert (code, seconds <= 10) == (0, True)
+
+
+def test_acknowledged_write_survives_the_death_of_everything(tmp_path: Path) -> None:
+    """What was answered with 201 is there after every process was killed at once."""
+    with serving(tmp_path / "data") as server:
+        server.start()
+        token = server.token()
+        assert server.request("PUT", "Patient/kept", token, PATIENT)[0] == 201
+        mark = server.recorded().mark
+        for each in [psutil.Process(server.pid), *marked(mark)]:
+            each.kill()
+        server.stop(signal.SIGKILL)
+        server.start()
+        assert server.request("GET", "Patient/kept", token)[0] == 200
+
+
+@pytest.mark.parametrize("name", ["sequencer", "redis", "mongod", "api"])
+def test_child_that_dies_is_started_again(name: str, shared: Serving) -> None:
+    """A killed child comes back, and the server serves again."""
+    token = shared.token()
+    before = shared.child(name)
+    os.kill(before, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while not (shared.child(name) != before and _reads(shared, token)):
+        assert time.monotonic() < deadline, shared.errors
+        time.sleep(0.05)
+    assert f"{name} ended (code -9) and is started again" in shared.errors
+
+
+def test_second_server_on_the_same_data_is_refused(shared: Serving) -> None:
+    """One plain line and exit code 2; the first one goes on."""
+    done = run("serve", env=shared.env)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"fhir-server: a server is already running on .*; .*\n", done.stderr)
+    assert _reads(shared, shared.token())
+
+
+def test_two_servers_run_side_by_side(shared: Serving, tmp_path: Path) -> None:
+    """Another port and another folder make another server."""
+    with serving(tmp_path / "other") as other:
+        other.start()
+        token = other.token()
+        assert other.request("PUT", "Patient/kept", token, PATIENT)[0] == 201
+        assert shared.request("GET", "Patient/kept", shared.token())[0] == 404
+        assert shared.request("GET", "Patient/kept", token)[0] == 401
+
+
+def test_token_is_all_that_the_token_command_prints(shared: Serving) -> None:
+    """Standard output can go straight into a variable."""
+    done = run("token", "--scope", "system/*.cruds", env=shared.env)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43,}\n", done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_listens_on_the_loopback_interface_only(shared: Serving) -> None:
+    """No process of the server can be reached from another machine."""
+    connections = [
+        connection
+        for each in marked(shared.recorded().mark)
+        for connection in each.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert connections
+    assert {connection.laddr.ip for connection in connections} == {"127.0.0.1"}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    """One server for the tests that need no fresh one."""
+    with serving(tmp_path_factory.mktemp("shared") / "data") as server:
+        server.start()
+        yield server
+
+
+def _reads(server: Serving, token: str) -> bool:
+    try:
+        return server.request("GET", "Patient/nobody", token)[0] == 404
+    except OSError:
+        return False
+
+
+def _token_of_pasted_request(server: Serving) -> str:
+    found = server.wait_for(r"^curl .*Bearer ([A-Za-z0-9_-]+)' '(\S+)'$")
+    assert found[2].startswith(server.base)
+    return found[1]
+
+
+def _slack() -> float:
+    """Measuring coverage costs time that an operator does not pay."""
+    return 3.0 if "COVERAGE_PROCESS_START" in os.environ else 1.0
