@@ -1,14 +1,90 @@
-"""`GET [base]/metadata`: the CapabilityStatement of the artefacts, with what only the running
-server knows (https://hl7.org/fhir/R4/capabilitystatement.html).
+"""The CapabilityStatement: what it declares, and the document that `/metadata` answers.
+
+https://hl7.org/fhir/R4/capabilitystatement.html
 """
 
 import copy
 from datetime import datetime
 from typing import Any
 
-from fhir_server.fhir.types import Resource
+from fhir_server.definitions.artefact import METADATA, Artefact, Defects
+from fhir_server.fhir.types import Json, Resource
+
+INTERACTIONS = frozenset(
+    {"read", "vread", "update", "delete", "history-instance", "create", "search-type"}
+)
+"""The interactions that the server can offer for a type."""
 
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+_REFERRED = {"name": None, "definition": None, "documentation": None}
+_SEARCH_PARAMETER = {**_REFERRED, "type": None}
+_RESOURCE = {
+    "type": None,
+    "profile": None,
+    "documentation": None,
+    "interaction": {"code": None, "documentation": None},
+    "versioning": None,
+    "readHistory": None,
+    "updateCreate": None,
+    "conditionalCreate": None,
+    "conditionalRead": None,
+    "conditionalUpdate": None,
+    "conditionalDelete": None,
+    "searchParam": _SEARCH_PARAMETER,
+    "operation": _REFERRED,
+}
+_FIELDS = {
+    **METADATA,
+    "kind": None,
+    "software": None,
+    "implementation": None,
+    "fhirVersion": None,
+    "format": None,
+    "rest": {
+        "mode": None,
+        "documentation": None,
+        "security": None,
+        "resource": _RESOURCE,
+        "searchParam": _SEARCH_PARAMETER,
+    },
+}
+# What the code does, and nothing else, may be declared.
+_FIXED = {
+    "versioning": "versioned",
+    "readHistory": True,
+    "conditionalCreate": False,
+    "conditionalRead": "not-supported",
+    "conditionalUpdate": False,
+    "conditionalDelete": "not-supported",
+}
+_FORMATS = ["application/fhir+json", "json"]
+
+
+def check_statement(artefact: Artefact, defects: Defects) -> Json | None:
+    """The statement's one `rest` element, or None; everything not interpreted is noted."""
+    defects.refuse_unknown(artefact, _FIELDS)
+    content = artefact.content
+    if content.get("fhirVersion") != "4.0.1":
+        defects.add(artefact, "fhirVersion must be 4.0.1")
+    if content.get("format") != _FORMATS:
+        defects.add(artefact, f"format must be {' and '.join(_FORMATS)}")
+    rests = content.get("rest", [])
+    if len(rests) != 1 or rests[0].get("mode") != "server":
+        defects.add(artefact, "there must be one rest element, of mode server")
+        return None
+    for resource in rests[0].get("resource", ()):
+        _check_resource(artefact, resource, defects)
+    return rests[0]
+
+
+def _check_resource(artefact: Artefact, resource: Json, defects: Defects) -> None:
+    name = resource.get("type", "a resource without type")
+    for interaction in resource.get("interaction", ()):
+        if interaction.get("code") not in INTERACTIONS:
+            defects.add(artefact, f"{name}: interaction {interaction.get('code')} is not offered")
+    for field, value in _FIXED.items():
+        if resource.get(field, value) != value:
+            defects.add(artefact, f"{name}: {field} can only be {value}")
 
 
 def build(
@@ -39,7 +115,7 @@ def build(
         "implementation": {**built.get("implementation", {}), "url": base_url},
     }
     if security_url is not None:
-        built["rest"][0]["security"]["extension"] = [
+        built["rest"][0].setdefault("security", {})["extension"] = [
             {
                 "url": _OAUTH_URIS,
                 "extension": [{"url": "token", "valueUri": f"{security_url}/token"}],

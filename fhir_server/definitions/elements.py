@@ -7,8 +7,6 @@ facts: names, cardinalities, types, reference targets and required bindings
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
-
 from fhir_server.definitions.primitives import PRIMITIVES, Primitive
 from fhir_server.fhir.types import Json, Resource
 
@@ -100,25 +98,30 @@ class Structures:
             and not definition.get("abstract")
         )
 
-    def codes(self, value_set: str) -> Mapping[str, str] | None:
-        """The code system of each legal code; None when the set cannot be listed."""
-        return self._value_sets.get(value_set.partition("|")[0])
+    def codes(self, value_set: str) -> Mapping[str, str]:
+        """The code system of each legal code.
+
+        Raises:
+            KeyError: there is no such ValueSet artefact.
+        """
+        return self._value_sets[value_set.partition("|")[0]]
 
     def add(self, structure: Structure) -> None:
         """Keeps a compiled structure."""
         self._compiled[structure.key] = structure
 
-    def compile_all(self) -> Self:
-        """Compiles every type now.
+    def compile(self, type_name: str) -> None:
+        """Compiles a type, and every type that its elements are of.
 
         Raises:
-            KeyError: a definition names a type or value set that does not exist.
+            KeyError: it names a type or value set that does not exist.
         """
-        for name in self._definitions:
-            for element in self[name].elements.values():
-                if element.primitive is None and element.datatype != "Resource":
+        own = self._definitions[type_name].get("type", type_name)
+        self[own]
+        for key in [key for key in self._compiled if key.partition(".")[0] == own]:
+            for element in self._compiled[key].elements.values():
+                if element.primitive is None:
                     self[element.datatype]
-        return self
 
 
 class _TypeCompiler:
