@@ -13,6 +13,13 @@ from fhir_server.fhir.types import Json, Resource
 Parameters = Mapping[str, Sequence[Json]]
 """The values given, by parameter name; absent parameters have no values."""
 
+_JSON_TYPE: Mapping[str, type] = {
+    "boolean": bool,
+    "integer": int,
+    "positiveInt": int,
+    "unsignedInt": int,
+}
+
 
 def parse_parameters(
     registry: Registry, definition: OperationDefinition, resource: Resource
@@ -83,6 +90,9 @@ def _value(
     key = "value" + declared.type[:1].upper() + declared.type[1:]
     if key not in entry:
         raise Value(f"{name} must be given as {key}", expression=[path])
+    kind = _JSON_TYPE.get(declared.type, dict if declared.type[:1].isupper() else str)
+    if type(entry[key]) is not kind:
+        raise Value(f"{name} is not a {declared.type}", expression=[f"{path}.{key}"])
     return entry[key]
 
 

@@ -2,8 +2,10 @@
 
 from fhir_server.context import RequestContext
 from fhir_server.definitions.parameters import Parameters
+from fhir_server.fhir.errors import Required
 from fhir_server.fhir.exchange import Answer, version_of
 from fhir_server.fhir.ids import IdSource
+from fhir_server.fhir.types import Resource
 from fhir_server.scheduling.booking import plan_book
 from fhir_server.store.store import Store
 
@@ -11,17 +13,32 @@ from fhir_server.store.store import Store
 async def book(
     store: Store, new_id: IdSource, ctx: RequestContext, parameters: Parameters
 ) -> Answer:
-    """201 with the booked Appointment.
+    """The booked Appointment: 201 when it is new, 200 when a stored one was booked.
 
     Raises:
+        Required: neither an Appointment nor a reference to one is given, or both are.
         SlotTaken: somebody else holds the time.
         FhirError: the Appointment cannot be booked as it is.
     """
-    appointment = parameters["appointment"][0]
-    logical_id = new_id()
+    appointment = _chosen(parameters)
+    comment = next(iter(parameters["comment"]), None)
+    fresh_id = new_id()
     committed = await store.run(
-        ctx, lambda view: plan_book(appointment, view, logical_id), interaction="$book"
+        ctx,
+        lambda view: plan_book(appointment, view, fresh_id, comment=comment),
+        interaction="$book",
     )
-    resource_type, booked_id = str(committed.result).split("/")
-    booked = version_of(committed.versions, resource_type, booked_id)
-    return Answer.of_written(ctx.base_url, booked, 201)
+    logical_id = str(committed.result).removeprefix("Appointment/")
+    booked = version_of(committed.versions, "Appointment", logical_id)
+    return Answer.of_written(ctx.base_url, booked, 201 if booked.version == 1 else 200)
+
+
+def _chosen(parameters: Parameters) -> Resource | str:
+    references = [one.get("reference", "") for one in parameters["appointment-reference"]]
+    given: list[Resource | str] = [*parameters["appointment-resource"], *references]
+    if len(given) != 1:
+        raise Required(
+            "Give either appointment-resource or appointment-reference",
+            expression=["Parameters.parameter"],
+        )
+    return given[0]

@@ -4,6 +4,7 @@ https://hl7.org/fhir/R4/http.html#mime-type, https://hl7.org/fhir/R4/http.html#p
 """
 
 import json
+import re
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -26,6 +27,7 @@ _PLAIN_ACCEPT = frozenset(
         b"application/fhir+json; charset=utf-8",
     }
 )
+_NEVER = re.compile(r"0(?:\.0*)?")
 _OFFERED = "this server speaks FHIR R4 JSON: application/fhir+json"
 
 
@@ -96,9 +98,7 @@ def _is_acceptable(accept: bytes) -> bool:
 
 def _range_accepts(media_range: str) -> bool:
     parameters = _parameters(media_range)
-    if parameters.get("q", "1").rstrip("0").rstrip(".") == "0" or parameters.get("q") == "":
-        return False
-    if not _is_r4(parameters):
+    if _NEVER.fullmatch(parameters.get("q", "1")) or not _is_r4(parameters):
         return False
     return _media_type(media_range) in JSON_TYPES | _WILDCARDS
 
