@@ -13,12 +13,11 @@ from typing import Any
 from bson.codec_options import CodecOptions
 from pymongo import ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import DuplicateKeyError
 from pymongo.write_concern import WriteConcern
 
 from fhir_server.store.control import driver_errors_translated
 from fhir_server.store.events import MAJORITY, Document, Event
-from fhir_server.store.leases import expiry
+from fhir_server.store.leases import expiry, taking
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,29 +158,14 @@ class DeliveryLog:
         Raises:
             Transient: MongoDB is not available.
         """
-        ours = {"$eq": [{"$ifNull": ["$holder", ""]}, holder]}
-        free = {"$or": [{"$lt": ["$expires", "$$NOW"]}, ours]}
         with driver_errors_translated():
-            try:
-                row = await self._database["drains"].find_one_and_update(
-                    {"_id": subscription, "$expr": free},
-                    [
-                        {
-                            "$set": {
-                                "epoch": {
-                                    "$add": [{"$ifNull": ["$epoch", 0]}, {"$cond": [ours, 0, 1]}]
-                                },
-                                "next": {"$ifNull": ["$next", 1]},
-                            }
-                        },
-                        {"$set": {"holder": holder, "expires": expiry(seconds)}},
-                    ],
-                    upsert=True,
-                    return_document=ReturnDocument.AFTER,
-                )
-            except DuplicateKeyError:
-                return None
-        if row is None:
+            row = await self._database["drains"].find_one_and_update(
+                {"_id": subscription},
+                [{"$set": {"next": {"$ifNull": ["$next", 1]}}}, *taking(holder, seconds)],
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+        if row is None or row["holder"] != holder:
             return None
         return Drain(subscription, holder, row["epoch"], row["next"], _trouble(row))
 

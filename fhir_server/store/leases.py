@@ -9,8 +9,9 @@ from typing import Any
 
 from pymongo import ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import DuplicateKeyError
 from pymongo.write_concern import WriteConcern
+
+from fhir_server.store.control import driver_errors_translated
 
 Document = dict[str, Any]
 
@@ -35,6 +36,29 @@ def expiry(seconds: float) -> Document:
     return {"$add": ["$$NOW", round(seconds * 1000)]}
 
 
+def taking(holder: str, seconds: float) -> list[Document]:
+    """A pipeline that takes a lease if it is free, expired or the holder's already.
+
+    It changes nothing otherwise; `holder` in the result tells which. To be used with upsert, for
+    which a condition on the present time is not allowed.
+    """
+    ours = {"$eq": [{"$ifNull": ["$holder", ""]}, holder]}
+    # A missing `expires` is less than any date.
+    free = {"$or": [{"$lt": ["$expires", "$$NOW"]}, ours]}
+    epoch = {"$ifNull": ["$epoch", 0]}
+    return [
+        {"$set": {"taken": free, "changed": {"$and": [free, {"$not": [ours]}]}}},
+        {
+            "$set": {
+                "epoch": {"$cond": ["$changed", {"$add": [epoch, 1]}, epoch]},
+                "holder": {"$cond": ["$taken", holder, "$holder"]},
+                "expires": {"$cond": ["$taken", expiry(seconds), "$expires"]},
+            }
+        },
+        {"$unset": ["taken", "changed"]},
+    ]
+
+
 class Leases:
     """The leases of one tenant."""
 
@@ -46,44 +70,34 @@ class Leases:
 
         Returns:
             The lease, or None while somebody else holds it.
+
+        Raises:
+            Transient: MongoDB is not available.
         """
-        free = {
-            "$or": [
-                {"$lt": ["$expires", "$$NOW"]},
-                {"$eq": ["$holder", holder]},
-            ]
-        }
-        epoch = {"$add": [{"$ifNull": ["$epoch", 0]}, {"$cond": [_ours(holder), 0, 1]}]}
-        try:
+        with driver_errors_translated():
             found = await self._leases.find_one_and_update(
-                {"_id": name, "$expr": free},
-                [{"$set": {"epoch": epoch}}, {"$set": _held(holder, seconds)}],
+                {"_id": name},
+                taking(holder, seconds),
                 upsert=True,
                 return_document=ReturnDocument.AFTER,
             )
-        except DuplicateKeyError:
+        if found is None or found["holder"] != holder:
             return None
-        return None if found is None else Lease(name, holder, int(found["epoch"]))
+        return Lease(name, holder, int(found["epoch"]))
 
     async def renew(self, lease: Lease, seconds: float) -> bool:
         """Hold on to a lease; false when it has gone to somebody else."""
-        done = await self._leases.update_one(
-            {"_id": lease.name, "holder": lease.holder, "epoch": lease.epoch},
-            [{"$set": _held(lease.holder, seconds)}],
-        )
+        with driver_errors_translated():
+            done = await self._leases.update_one(
+                {"_id": lease.name, "holder": lease.holder, "epoch": lease.epoch},
+                [{"$set": {"expires": expiry(seconds)}}],
+            )
         return done.matched_count == 1
 
     async def release(self, lease: Lease) -> None:
         """Let the next one have it at once."""
-        await self._leases.update_one(
-            {"_id": lease.name, "holder": lease.holder, "epoch": lease.epoch},
-            [{"$set": {"holder": "", "expires": "$$NOW"}}],
-        )
-
-
-def _ours(holder: str) -> Document:
-    return {"$eq": [{"$ifNull": ["$holder", ""]}, holder]}
-
-
-def _held(holder: str, seconds: float) -> Document:
-    return {"holder": holder, "expires": expiry(seconds)}
+        with driver_errors_translated():
+            await self._leases.update_one(
+                {"_id": lease.name, "holder": lease.holder, "epoch": lease.epoch},
+                [{"$set": {"holder": "", "expires": "$$NOW"}}],
+            )
