@@ -79,6 +79,10 @@ class Settings(BaseSettings):
         """The FHIR base URL of tenant `default`, without a trailing slash."""
         return (self.base_url or f"http://{self.host}:{self.port}/fhir").rstrip("/")
 
+    def base_url_of(self, tenant: str) -> str:
+        """The FHIR base URL of a tenant, without a trailing slash."""
+        return self.fhir_base if tenant == "default" else f"{self.root_url}/t/{tenant}/fhir"
+
     @property
     def root_url(self) -> str:
         """The server's root, without a trailing slash."""

@@ -51,6 +51,7 @@ class Batch:
     Attributes:
         id: unique to this attempt; the id of its audit document.
         at: when it was put together.
+        size: bytes of all versions as served.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Batch:
     versions: list[NewVersion] = field(default_factory=list)
     cells: list[CellWrite] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
+    size: int = 0
 
 
 async def commit(client: AsyncMongoClient[Document], database: Database, batch: Batch) -> None:

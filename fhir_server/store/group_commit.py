@@ -152,7 +152,7 @@ class GroupCommit:
         if not chosen:
             return
         batch = Batch(self._new_id(), self._clock())
-        ready = [one for one in chosen if self._transactions.add(batch, one)]
+        ready = self._fill(group, batch, chosen)
         if not ready:
             return
         members = [one.member for one in ready]
@@ -169,21 +169,29 @@ class GroupCommit:
             for one in ready:
                 one.member.resolve(one.committed())
 
+    def _fill(self, group: Group, batch: Batch, chosen: list[Decided]) -> list[Decided]:
+        """Make the members' documents; those beyond a good size wait for the next group."""
+        ready: list[Decided] = []
+        for one in chosen:
+            if batch.size > _LARGEST_GROUP_BYTES:
+                group.followers.append(one.member)
+            elif self._transactions.add(batch, one):
+                ready.append(one)
+        return ready
+
     def _choose(self, group: Group, decided: list[Decided]) -> list[Decided]:
         """The members that can be written together; the others wait for whom they collide with."""
         chosen: list[Decided] = []
-        size = 0
         again: list[Member] = []
         for one in decided:
             blocker = self._blocker(group, one)
             if blocker:
                 blocker.writing |= one.writes
                 blocker.followers.append(one.member)
-            elif size > _LARGEST_GROUP_BYTES or not one.touched.isdisjoint(group.stale):
+            elif not one.touched.isdisjoint(group.stale):
                 again.append(one.member)
             else:
                 group.writing |= one.writes
-                size += one.size
                 chosen.append(one)
         self._put_back(again)
         return chosen

@@ -20,6 +20,14 @@ def index_version(registry: Registry) -> str:
     return f"{INDEX_FORMAT}:{registry.artefact_hash}"
 
 
+async def is_index_current(connection: Connection, registry: Registry) -> bool:
+    """Whether no index document of another version is stored."""
+    stored = await _stored_version(connection)
+    if stored is None or stored == index_version(registry):
+        return True
+    return not await _has_data(connection, registry)
+
+
 async def check_index(connection: Connection, registry: Registry) -> None:
     """Accept index documents of the present version; an empty database becomes one.
 
@@ -28,15 +36,13 @@ async def check_index(connection: Connection, registry: Registry) -> None:
         DatabaseUnusable: the database cannot be read.
     """
     try:
-        stored = await _stored_version(connection)
-        if stored == index_version(registry):
-            return
-        if stored is not None and await _has_data(connection, registry):
+        if not await is_index_current(connection, registry):
             raise IndexOutdated(
                 "the artefacts have changed since the stored resources were indexed; "
                 "run `fhir-server reindex`"
             )
-        await store_index_version(connection, registry)
+        if await _stored_version(connection) != index_version(registry):
+            await store_index_version(connection, registry)
     except PyMongoError as error:
         raise DatabaseUnusable(
             f"the database does not answer as it should ({type(error).__name__}); "

@@ -66,7 +66,7 @@ async def search(
     wanted = _wanted(request, restriction)
     if request.count == 0:
         return SearchPage((), await _count(database, request, wanted, milliseconds), None, None)
-    page = _page(database, request, cursor, wanted, secret, milliseconds)
+    page = _page(database, request, cursor, wanted, secret=secret, milliseconds=milliseconds)
     if request.total == "none":
         return await page
     # A page that holds all matches counts them by itself, but that is known only afterwards:
@@ -87,6 +87,7 @@ async def _page(
     request: SearchRequest,
     cursor: Cursor | None,
     wanted: list[Filter],
+    *,
     secret: bytes,
     milliseconds: int,
 ) -> SearchPage:

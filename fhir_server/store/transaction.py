@@ -73,7 +73,6 @@ class Decided:
         own: how many of the plan's writes are the decision's own; the guard added the others.
         writes: the keys of what is written.
         touched: the keys of what is written or was looked at.
-        size: about how many bytes are written.
     """
 
     member: Member
@@ -82,7 +81,6 @@ class Decided:
     snapshot: Snapshot
     writes: set[Key]
     touched: set[Key]
-    size: int = 0
     versions: list[NewVersion] = field(default_factory=list)
 
     def committed(self) -> Committed:
@@ -180,6 +178,7 @@ class Transactions:
         decided.versions = versions
         batch.versions += versions
         batch.cells += decided.plan.cells
+        batch.size += sum(len(one.version.json) for one in versions)
         batch.records += [
             access_record(
                 member.context,

@@ -1,0 +1,5 @@
+"""The store's fixtures."""
+
+from tests.fixtures_store import store
+
+__all__ = ["store"]
