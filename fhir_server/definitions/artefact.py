@@ -19,7 +19,7 @@ METADATA: Fields = dict.fromkeys(
 """What tells about an artefact and changes nothing here."""
 
 
-class ArtefactErrors(Exception):  # noqa: N818 - several at once, as the name says
+class ArtefactErrors(Exception):
     """Everything that is wrong with the artefacts.
 
     Attributes:

@@ -5,8 +5,9 @@ facts: names, cardinalities, types, reference targets and required bindings
 (https://hl7.org/fhir/R4/structuredefinition.html). A type is compiled when it is first needed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
 from fhir_server.definitions.primitives import PRIMITIVES, Primitive
 from fhir_server.fhir.types import Json, Resource
 
@@ -28,6 +29,7 @@ class ElementDefinition:
         primitive: how a value is checked; None for a complex type.
         targets: of a reference, the types it may point to; empty for any.
         codes: of a required binding, the legal codes and the code system of each.
+        allows: whether a JSON value is a legal one; of a complex type never.
     """
 
     name: str
@@ -37,6 +39,7 @@ class ElementDefinition:
     primitive: Primitive | None
     targets: frozenset[str]
     codes: Mapping[str, str] | None
+    allows: Callable[[Json], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,14 @@ class Structure:
         elements: by JSON name.
         required: FHIRPath name and JSON names of each mandatory element.
         groups: element names by FHIRPath name; one unless it is a choice.
+        has_choices: whether any element is a choice.
     """
 
     key: str
     elements: Mapping[str, ElementDefinition]
     required: tuple[tuple[str, tuple[str, ...]], ...]
     groups: Mapping[str, tuple[str, ...]]
+    has_choices: bool
 
 
 class Structures:
@@ -160,6 +165,7 @@ class _TypeCompiler:
                 elements,
                 tuple(required.items()),
                 {group: tuple(names) for group, names in groups.items()},
+                len(groups) < len(elements),
             )
         )
 
@@ -188,7 +194,8 @@ class _TypeCompiler:
         self, definition: Json, name: str, group: str, datatype: str, targets: frozenset[str]
     ) -> ElementDefinition:
         binding = definition.get("binding", {})
-        required = binding.get("strength") == "required" and "valueSet" in binding
+        is_bound = binding.get("strength") == "required" and "valueSet" in binding
+        codes = self._structures.codes(binding["valueSet"]) if is_bound else None
         return ElementDefinition(
             name=name,
             group=group,
@@ -196,15 +203,38 @@ class _TypeCompiler:
             is_list=definition["max"] not in ("0", "1"),
             primitive=PRIMITIVES.get(datatype),
             targets=targets,
-            codes=self._structures.codes(binding["valueSet"]) if required else None,
+            codes=codes,
+            allows=_allows(PRIMITIVES.get(datatype), codes),
         )
 
 
 def _plain(name: str, datatype: str) -> ElementDefinition:
     return ElementDefinition(
-        name, name, datatype, is_list=False, primitive=PRIMITIVES[datatype], targets=frozenset(),
+        name,
+        name,
+        datatype,
+        is_list=False,
+        primitive=PRIMITIVES[datatype],
+        targets=frozenset(),
         codes=None,
+        allows=PRIMITIVES[datatype].is_legal,
     )
+
+
+def _allows(primitive: Primitive | None, codes: Mapping[str, str] | None) -> Callable[[Json], bool]:
+    if primitive is None:
+        return _nothing
+    if codes is None:
+        return primitive.is_legal
+
+    def is_listed(value: Json) -> bool:
+        return type(value) is str and value in codes
+
+    return is_listed
+
+
+def _nothing(_value: Json) -> bool:
+    return False
 
 
 def _type_code(type_: Json, path: str) -> str:

@@ -154,7 +154,9 @@ class _Compiler:
         while self._peek() == ".":
             self._next()
             name = self._name()
-            branches = self._call(branches, name) if self._peek() == "(" else self._step(branches, name)
+            branches = (
+                self._call(branches, name) if self._peek() == "(" else self._step(branches, name)
+            )
         return branches
 
     def _primary(self, focus: _Branches) -> _Branches:
@@ -305,9 +307,7 @@ def _child(element: ElementDefinition) -> Select:
     if element.is_list:
 
         def select(values: list[Json], _root: Json) -> list[Json]:
-            return [
-                item for value in values for item in value.get(name, ()) if item is not None
-            ]
+            return [item for value in values for item in value.get(name, ()) if item is not None]
 
     else:
 
@@ -374,9 +374,7 @@ def _operation(operator: str, left: _Branches, right: _Branches) -> _Branch:
 
 def _resolves_to(branches: _Branches, wanted: str) -> Select:
     def select(focus: list[Json], root: Json) -> list[Json]:
-        return [
-            _target_type(value, root) == wanted for value in _values(branches, focus, root)
-        ]
+        return [_target_type(value, root) == wanted for value in _values(branches, focus, root)]
 
     return select
 

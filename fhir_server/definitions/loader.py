@@ -93,9 +93,7 @@ def _read(root: Traversable, defects: Defects, digest: "hashlib._Hash") -> Itera
                 yield artefact
 
 
-def _artefact(
-    path: str, body: bytes, types: frozenset[str], defects: Defects
-) -> Artefact | None:
+def _artefact(path: str, body: bytes, types: frozenset[str], defects: Defects) -> Artefact | None:
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -124,9 +122,7 @@ def _refuse_duplicates(artefacts: Iterable[Artefact], defects: Defects) -> None:
 def _compile(
     artefacts: Iterable[Artefact], defects: Defects, digest: "hashlib._Hash"
 ) -> Registry | None:
-    kinds: dict[str, list[Artefact]] = {
-        name: [] for folder in FOLDERS.values() for name in folder
-    }
+    kinds: dict[str, list[Artefact]] = {name: [] for folder in FOLDERS.values() for name in folder}
     for artefact in artefacts:
         kinds[artefact.type].append(artefact)
     structures = _structures(kinds, defects)

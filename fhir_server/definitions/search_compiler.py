@@ -89,9 +89,7 @@ class SearchCompiler:
                 continue
             compiled = self.compile(definition, type_name)
             if compiled is not None:
-                extract = compile_expression(
-                    self._structures, component["expression"], contexts[0]
-                )
+                extract = compile_expression(self._structures, component["expression"], contexts[0])
                 components.append(replace(compiled, extract=extract))
         return tuple(components)
 
@@ -101,7 +99,9 @@ class SearchCompiler:
         if not defects.require(artefact, "url", "code", "base", "type", "expression"):
             return False
         if content["type"] not in TYPES:
-            defects.add(artefact, f"type {content['type']} is not one of {', '.join(sorted(TYPES))}")
+            defects.add(
+                artefact, f"type {content['type']} is not one of {', '.join(sorted(TYPES))}"
+            )
             return False
         if content["type"] == "special" and content["code"] not in SPECIAL:
             defects.add(artefact, f"the special parameter {content['code']} is not known")

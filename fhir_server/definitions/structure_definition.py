@@ -12,7 +12,7 @@ from fhir_server.definitions import invariants
 from fhir_server.definitions.elements import ElementDefinition, Structure, Structures
 from fhir_server.definitions.narrative import narrative_problem
 from fhir_server.definitions.references import reference_problem
-from fhir_server.fhir.errors import CodeInvalid, FhirError, Issues, Required, Value
+from fhir_server.fhir.errors import CodeInvalid, FhirError, Invariant, Issues, Required, Value
 from fhir_server.fhir.errors import Structure as Shape
 from fhir_server.fhir.types import Json, Resource
 
@@ -66,10 +66,10 @@ class _Validation:
             self._refuse(path or "Resource", f"{_echo(name)} is not a resource type of R4")
             return
         if ".contained[" in path:
-            self._object(resource, structure, path, is_open=structure.key == "Resource")
+            self._object(resource, structure, path)
             return
         outer, self._local = self._local, []
-        self._object(resource, structure, path or name, is_open=structure.key == "Resource")
+        self._object(resource, structure, path or name)
         contained = resource.get("contained")
         if type(contained) is list:
             self.rules += invariants.check_contained(resource, path or name)
@@ -77,42 +77,32 @@ class _Validation:
             self._dangling(contained if type(contained) is list else [])
         self._local = outer
 
-    def _object(
-        self, node: Json, structure: Structure, path: str, *, is_open: bool = False
-    ) -> None:
-        shape = self.shape
-        before = len(shape)
+    def _object(self, node: Json, structure: Structure, path: str) -> None:
+        before = len(self.shape)
         elements = structure.elements
         for key, value in node.items():
             element = elements.get(key)
             if element is None:
-                if is_open:
-                    self._plain_json(value, f"{path}.{key}")
-                else:
-                    self._unlisted(node, key, value, structure, path)
+                self._unlisted(node, key, value, structure, path)
             elif element.is_list:
                 self._list(node, element, value, f"{path}.{key}")
             elif element.primitive is None:
                 self._complex(element, value, f"{path}.{key}")
-            elif not element.primitive.is_legal(value) or (
-                element.codes is not None and value not in element.codes
-            ):
+            elif not element.allows(value):
                 self._illegal(element, value, f"{path}.{key}")
-        for group, names in structure.required:
-            if not any(name in node or f"_{name}" in node for name in names):
-                self._missing(group, names, path)
-        if len(structure.groups) != len(elements):
-            self._choices(node, structure, path)
         if not node:
             self._refuse(path, "an object must not be empty")
+        self._complete(node, structure, path)
+        if structure.has_choices:
+            self._choices(node, structure, path)
         if structure.key in invariants.RULES:
-            self._rules(node, structure, path, is_sound=len(shape) == before)
+            self._rules(node, structure, path, is_sound=len(self.shape) == before)
 
     def _dangling(self, contained: list[Json]) -> None:
         """Notes references to contained resources that are not there (ref-1)."""
         ids = {f"#{one.get('id')}" for one in contained if type(one) is dict} | {"#"}
         self.rules += [
-            invariants.Invariant(
+            Invariant(
                 f"{path}: there is no contained resource {_echo(text)} (ref-1)", expression=[path]
             )
             for text, path in self._local
@@ -149,17 +139,15 @@ class _Validation:
         for index, item in enumerate(value):
             if item is None and _has_item(beside, index):
                 continue
-            if not element.primitive.is_legal(item) or (
-                element.codes is not None and item not in element.codes
-            ):
+            if not element.allows(item):
                 self._illegal(element, item, f"{path}[{index}]")
 
-    def _unlisted(
-        self, node: Json, key: str, value: Json, structure: Structure, path: str
-    ) -> None:
+    def _unlisted(self, node: Json, key: str, value: Json, structure: Structure, path: str) -> None:
         element = structure.elements.get(key[1:]) if key[:1] == "_" else None
         where = f"{path}.{key[:64]}"
-        if element is None or element.primitive is None or element.name == "resourceType":
+        if structure.key == "Resource":
+            self._plain_json(value, where)
+        elif element is None or element.primitive is None or element.name == "resourceType":
             self._refuse(where, f"R4 has no such element in {structure.key}")
         elif not element.is_list:
             self._beside(value, where)
@@ -177,7 +165,7 @@ class _Validation:
 
     def _plain_json(self, value: Json, path: str) -> None:
         """Of a type that is not known here, JSON's own rules still hold."""
-        if value in (None, "", [], {}) and type(value) is not bool:
+        if _is_nothing(value):
             self._refuse(path, "an element without a value must be left out")
         elif type(value) is dict:
             for key, inner in value.items():
@@ -207,6 +195,11 @@ class _Validation:
                         f"{path}.{element.group}", f"{other} and {element.name} exclude each other"
                     )
 
+    def _complete(self, node: Json, structure: Structure, path: str) -> None:
+        for group, names in structure.required:
+            if names[0] not in node and not invariants.has(node, *names):
+                self._missing(group, names, path)
+
     def _missing(self, group: str, names: tuple[str, ...], path: str) -> None:
         how = names[0] if len(names) == 1 else f"one of {', '.join(names)}"
         self.shape.append(
@@ -214,7 +207,7 @@ class _Validation:
         )
 
     def _illegal(self, element: ElementDefinition, value: Json, path: str) -> None:
-        if element.primitive is None or value is None or value == "" or value == [] or value == {}:
+        if element.primitive is None or _is_nothing(value):
             self._refuse(path, "an element without a value must be left out")
         elif type(value) in (dict, list):
             self._refuse(path, f"must be one {element.datatype}{_instead(value)}")
@@ -233,11 +226,8 @@ class _Validation:
         codings = value.get("coding")
         if element.codes is None or type(codings) is not list:
             return
-        if not any(
-            type(one) is dict and element.codes.get(one.get("code")) == one.get("system")
-            for one in codings
-            if type(one) is not dict or type(one.get("code")) is str
-        ):
+        given = {(one.get("code"), one.get("system")) for one in codings if type(one) is dict}
+        if not given & set(element.codes.items()):
             self.shape.append(
                 CodeInvalid(
                     f"{path} must have a coding of {', '.join(element.codes)}", expression=[path]
@@ -260,7 +250,7 @@ class _Validation:
             return
         problem = narrative_problem(div)
         if problem is not None:
-            kind = Value if problem.is_malformed else invariants.Invariant
+            kind = Value if problem.is_malformed else Invariant
             target = self.shape if problem.is_malformed else self.rules
             target.append(kind(f"{path}.div {problem.text}", expression=[f"{path}.div"]))
 
@@ -275,6 +265,10 @@ class _Validation:
 
     def _refuse(self, path: str, message: str) -> None:
         self.shape.append(Shape(f"{path}: {message}", expression=[path]))
+
+
+def _is_nothing(value: Json) -> bool:
+    return value is None or (type(value) in (str, list, dict) and not value)
 
 
 def _has_item(values: Json, index: int) -> bool:

@@ -51,7 +51,7 @@ def _value_set(
         listed = [concept["code"] for concept in include.get("concept", ())]
         if not listed and system not in systems:
             defects.add(artefact, f"the codes of {system or 'an include'} are not listed")
-        for code in listed or systems.get(system, ()):
+        for code in listed or systems.get(system, []):
             codes.setdefault(code, system)
     return codes
 
