@@ -14,6 +14,7 @@ EVERY_TYPE: Final = "*"
 RIGHTS: Final = "cruds"
 """Create, read, update, delete, search: the order in which a scope must name them."""
 
+MAX_SCOPE_LENGTH: Final = 2_000
 MAX_SCOPES_LENGTH: Final = 32_000
 
 _VERSION_1: Final = {"read": "rs", "write": "cud", "*": "cruds"}
@@ -83,7 +84,7 @@ def parse_scope(text: str) -> Scope | None:
 
     Version 1 scopes (`read`, `write`, `*`) are understood as `rs`, `cud` and `cruds`.
     """
-    found = _SCOPE.fullmatch(text)
+    found = _SCOPE.fullmatch(text) if len(text) <= MAX_SCOPE_LENGTH else None
     if found is None:
         return None
     query = found["constraint"]
