@@ -25,8 +25,8 @@ from fhir_server.fhir import codec
 from fhir_server.fhir.ids import time_ordered_id
 from fhir_server.operator_error import OperatorError
 from fhir_server.settings import PREFIX, Settings, load_settings
-from fhir_server.store import database
 from fhir_server.store.clients import Client, Clients
+from fhir_server.store.control import control_database
 
 SEED = 1
 TOKEN_SECONDS = 600
@@ -118,21 +118,19 @@ async def load_clinic(settings: Settings, seed: int, *, show: bool) -> int:
 
 @contextlib.asynccontextmanager
 async def _connected(settings: Settings) -> AsyncIterator[Connection]:
-    opened = await database.Connection.open(settings)
-    try:
-        token = await issue_operator_token(
-            opened.control, "system/*.cruds", TOKEN_SECONDS, system_clock()
-        )
-    finally:
-        await opened.close()
+    async with control_database(settings) as control:
+        token = await issue_operator_token(control, "system/*.cruds", TOKEN_SECONDS, system_clock())
     async with Connection(settings.fhir_base, token) as connection:
         yield connection
 
 
 async def _play(settings: Settings) -> None:
     run = time_ordered_id()[-6:]
-    opened = await database.Connection.open(settings)
-    clients = Clients(opened.control)
+    async with control_database(settings) as control:
+        await _perform(settings, Clients(control), run)
+
+
+async def _perform(settings: Settings, clients: Clients, run: str) -> None:
     cast: dict[str, BackendClient] = {}
     try:
         for name, scope in walkthrough.CLIENTS.items():
@@ -147,7 +145,6 @@ async def _play(settings: Settings) -> None:
     finally:
         for client in cast.values():
             await clients.revoke(client.client_id, system_clock())
-        await opened.close()
 
 
 def _registration(client: BackendClient, name: str) -> Client:

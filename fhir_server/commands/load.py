@@ -6,10 +6,13 @@ from pathlib import Path
 
 import click
 
+from fhir_server.authorization_server.operator_token import issue_operator_token
 from fhir_server.client import loading, sources
 from fhir_server.client.connection import Connection
-from fhir_server.commands.token import operator_token
+from fhir_server.context import system_clock
+from fhir_server.embedded import instance
 from fhir_server.settings import Settings, load_settings
+from fhir_server.store.control import control_database
 
 SHOWN = 20
 
@@ -23,7 +26,7 @@ def command(paths: tuple[Path, ...], parallel: int) -> None:
     A resource with an id is put there; one without is posted. What others refer to goes first.
     Exit code 1 when something was refused.
     """
-    settings = load_settings()
+    settings = instance.resolve(load_settings())
     items, unreadable = sources.read(paths)
     report = asyncio.run(_load(settings, items, parallel))
     report.refused += [(each.origin, each.problem) for each in unreadable]
@@ -33,7 +36,8 @@ def command(paths: tuple[Path, ...], parallel: int) -> None:
 
 
 async def _load(settings: Settings, items: list[sources.Item], parallel: int) -> loading.Report:
-    settings, token = await operator_token(settings, "system/*.cruds", 3600)
+    async with control_database(settings) as control:
+        token = await issue_operator_token(control, "system/*.cruds", 3600, system_clock())
     with click.progressbar(length=len(items), label="loading") as bar:
         async with Connection(settings.fhir_base, token, parallel=parallel) as connection:
             return await loading.load(connection, items, parallel=parallel, advance=bar.update)

@@ -9,7 +9,7 @@ from fhir_server.commands.demo import SEED, load_clinic
 from fhir_server.context import system_clock
 from fhir_server.embedded import instance
 from fhir_server.settings import Settings, load_settings
-from fhir_server.store import database
+from fhir_server.store.control import control_database
 
 TOKEN_SECONDS = 12 * 3600
 
@@ -30,10 +30,5 @@ def command() -> None:
 
 
 async def _token(settings: Settings) -> str:
-    opened = await database.Connection.open(settings)
-    try:
-        return await issue_operator_token(
-            opened.control, "system/*.cruds", TOKEN_SECONDS, system_clock()
-        )
-    finally:
-        await opened.close()
+    async with control_database(settings) as control:
+        return await issue_operator_token(control, "system/*.cruds", TOKEN_SECONDS, system_clock())
