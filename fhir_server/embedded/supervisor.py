@@ -1,6 +1,6 @@
 """Runs every process of the server on one machine, and stops them in order.
 
-    MongoDB, Redis  >  sequencer, deliverer, worker, beat, api
+    MongoDB, Redis  >  api  >  sequencer, deliverer, worker, beat
 
 A process that ends by itself is started again, a bounded number of times. However this one ends,
 the others do not outlive it: they are stopped in order, or get SIGTERM from the system when it is
@@ -29,8 +29,8 @@ from fhir_server.embedded.redis import Redis
 from fhir_server.operator_error import OperatorError
 from fhir_server.settings import PREFIX, Settings
 
-COMMANDS = ("sequencer", "deliverer", "worker", "beat", "api")
-"""The commands that run as children, in the order of their start."""
+COMMANDS = ("api", "sequencer", "deliverer", "worker", "beat")
+"""The commands that run as children, in the order of their start; the first decides readiness."""
 
 STOP_SECONDS = {
     "ready": 1.0,
@@ -136,12 +136,15 @@ class Supervisor:
         metrics = self._folder / "metrics"
         shutil.rmtree(metrics, ignore_errors=True)
         metrics.mkdir()
-        for name in COMMANDS:
-            self._launch(name)
+        first, *others = COMMANDS
+        self._launch(first)
         self._wait_until_ready()
         self._ready = True
         sys.stdout.write(f"ready: {settings.fhir_base}\n")
         sys.stdout.flush()
+        # Nothing is lost before they run: what they do is written down with every booking.
+        for name in others:
+            self._launch(name)
         if self._when_ready:
             self._children["ready"] = _Child(self._spawn(self._when_ready, None), None)
             self._record()
