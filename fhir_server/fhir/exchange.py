@@ -166,4 +166,10 @@ class Answer:
     def of_written(cls, base_url: str, written: Version, status: int) -> Self:
         """The answer to a write, before the client's preference is applied."""
         location = f"{base_url}/{written.type}/{written.id}/_history/{written.version}"
-        return cls(status, written.json, written.version, written.last_updated, location)
+        return cls(
+            status,
+            written.json,
+            written.version,
+            written.last_updated,
+            location if status == 201 else None,
+        )

@@ -7,14 +7,9 @@ from fhir_server.definitions.registry import Registry
 from fhir_server.fhir import bundles
 from fhir_server.fhir.exchange import Answer, Pairs, Request
 from fhir_server.fhir.types import Resource
-from fhir_server.search.paging import Direction, Position, link_pairs
 from fhir_server.search.request import SearchRequest, parse_search
 from fhir_server.settings import Settings
-from fhir_server.store.query import SearchPage
 from fhir_server.store.store import Store
-
-PAGING_SECRET = "paging"
-
 
 async def search_type(
     store: Store, registry: Registry, settings: Settings, ctx: RequestContext, request: Request
@@ -35,28 +30,15 @@ async def search_type(
     page = await store.search(ctx, asked)
     address = f"{ctx.base_url}/{request.type}"
     links = [("self", _link(address, asked.pairs_used))]
-    links += await _other_pages(store, asked, page, address)
+    pairs = [pair for pair in asked.pairs_used if pair[0] != "_page"]
+    for relation, token in (("previous", page.previous), ("next", page.next)):
+        if token is not None:
+            links.append((relation, _link(address, [*pairs, ("_page", token)])))
     body = bundles.searchset(
         ctx.base_url, page.matches, links=links, total=page.total, outcome=_warnings(asked)
     )
     compartments = {name for match in page.matches for name in match.acl}
     return Answer(200, body, compartments=compartments)
-
-
-async def _other_pages(
-    store: Store, asked: SearchRequest, page: SearchPage, address: str
-) -> list[tuple[str, str]]:
-    links: list[tuple[str, str]] = []
-    found: tuple[tuple[Direction, Position | None], ...] = (
-        ("previous", page.previous),
-        ("next", page.next),
-    )
-    for direction, position in found:
-        if position is not None:
-            secret = await store.secret(PAGING_SECRET)
-            pairs = link_pairs(secret, asked, position, direction)
-            links.append((direction, _link(address, pairs)))
-    return links
 
 
 def _link(address: str, pairs: Pairs) -> str:

@@ -68,7 +68,7 @@ def test_the_token_endpoint_answers_in_oauths_words(anonymous: Client) -> None:
 def test_every_declared_interaction_is_there_and_no_other(client: Client) -> None:
     """The capability statement is true: declared ones answer, all others are 405 with Allow."""
     declared: list[Json] = client.get("metadata").json["rest"][0]["resource"]
-    assert len(declared) == 32
+    assert len(declared) == 34
     for resource in declared:
         codes = {one["code"] for one in resource["interaction"]}
         assert codes <= ADDRESSES.keys()
