@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_server.fhir.types import Json, Resource
+from fhir_server.operator_error import OperatorError
 
 Fields = Mapping[str, Any]
 """Field names that are understood; each with the fields below it, or None for any content."""
@@ -19,7 +20,7 @@ METADATA: Fields = dict.fromkeys(
 """What tells about an artefact and changes nothing here."""
 
 
-class ArtefactErrors(Exception):
+class ArtefactErrors(OperatorError):
     """Everything that is wrong with the artefacts.
 
     Attributes:
@@ -27,7 +28,11 @@ class ArtefactErrors(Exception):
     """
 
     def __init__(self, defects: Sequence[str]) -> None:
-        super().__init__("\n".join(defects))
+        count = f"{len(defects)} defects" if len(defects) > 1 else "a defect"
+        super().__init__(
+            f"the artefacts have {count}: {'; '.join(defects)}; "
+            "put the files right, then run `fhir-server artefacts check`"
+        )
         self.defects = tuple(defects)
 
 

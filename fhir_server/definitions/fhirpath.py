@@ -3,7 +3,7 @@
 The types of every step are known from the StructureDefinitions, so a choice such as `value` is
 resolved to its JSON names once, at start-up, and every selected value carries its FHIR type
 (http://hl7.org/fhirpath/N1/, https://hl7.org/fhir/R4/fhirpath.html). What cannot be compiled is
-an error of the artefact.
+an error of the artefact, never a parameter that quietly finds nothing.
 
 Understood: paths, `|`, `where()`, `exists()`, `empty()`, `not()`, `first()`, `as`, `is`,
 `ofType()`, `extension()`, `hasExtension()`, `resolve() is Type`, `=`, `!=`, `and`, `or`,
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fhir_server.definitions.elements import ElementDefinition, Structures
+from fhir_server.definitions.references import referenced_type
 from fhir_server.definitions.search_parameter import Element, Extract
 from fhir_server.fhir.types import Json
 
@@ -30,8 +31,8 @@ Select = Callable[[list[Json], Json], list[Json]]
 """From the values of the focus, and the whole resource, to the selected values."""
 
 
-class UnsupportedExpressionError(ValueError):
-    """An expression that is malformed, names no element of R4, or uses what is not understood."""
+class ExpressionError(ValueError):
+    """An expression that is malformed, names what R4 does not have, or is not understood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +62,16 @@ def compile_expression(structures: Structures, expression: str, context: str) ->
         context: a resource type, or for a composite's component the type it is evaluated on.
 
     Raises:
-        UnsupportedExpressionError: it cannot be compiled.
+        ExpressionError: it cannot be compiled.
     """
-    compiler = _Compiler(structures, _tokens(expression), context)
-    return _extract(compiler.compile())
+    return _extract(_Compiler(structures, _tokens(expression), context).compile())
 
 
 def element_type(structures: Structures, expression: str, context: str) -> tuple[str, ...]:
     """The FHIR types that an expression may select.
 
     Raises:
-        UnsupportedExpressionError: it cannot be compiled.
+        ExpressionError: it cannot be compiled.
     """
     branches = _Compiler(structures, _tokens(expression), context).compile()
     return tuple(dict.fromkeys(branch.datatype for branch in branches))
@@ -98,7 +98,7 @@ def _tokens(expression: str) -> list[_Token]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None or match.lastgroup is None:
-            raise UnsupportedExpressionError(f"cannot read {text[position:]!r}")
+            raise ExpressionError(f"cannot read {text[position:]!r}")
         tokens.append(_Token(match.lastgroup, match[match.lastgroup]))
         position = match.end()
     return tokens
@@ -116,11 +116,11 @@ class _Compiler:
     def compile(self) -> _Branches:
         branches = self._expression([_Branch(_focus, self._context)], 0)
         if self._tokens[self._position].kind != "end":
-            raise UnsupportedExpressionError(f"unexpected {self._tokens[self._position].text!r}")
+            raise ExpressionError(f"unexpected {self._tokens[self._position].text!r}")
         if any(branch.resolved for branch in branches):
-            raise UnsupportedExpressionError("resolve() may only be tested with `is`")
+            raise ExpressionError("resolve() may only be tested with `is`")
         if not branches:
-            raise UnsupportedExpressionError(f"selects nothing of {self._context}")
+            raise ExpressionError(f"selects nothing of {self._context}")
         return branches
 
     def _peek(self) -> str:
@@ -134,7 +134,7 @@ class _Compiler:
     def _expect(self, text: str) -> None:
         found = self._next()
         if found.text != text:
-            raise UnsupportedExpressionError(f"expected {text!r} before {found.text!r}")
+            raise ExpressionError(f"expected {text!r} before {found.text!r}")
 
     def _expression(self, focus: _Branches, lowest: int) -> _Branches:
         left = self._postfix(focus)
@@ -172,7 +172,7 @@ class _Compiler:
         if token.text in _LITERALS:
             return [_constant(_LITERALS[token.text], "boolean")]
         if token.kind != "name":
-            raise UnsupportedExpressionError(f"unexpected {token.text!r}")
+            raise ExpressionError(f"unexpected {token.text!r}")
         if self._peek() == "(":
             return self._call(focus, token.text)
         if token.text in ("Resource", "DomainResource") or token.text == self._context:
@@ -184,7 +184,7 @@ class _Compiler:
     def _name(self) -> str:
         token = self._next()
         if token.kind != "name":
-            raise UnsupportedExpressionError(f"expected a name before {token.text!r}")
+            raise ExpressionError(f"expected a name before {token.text!r}")
         return token.text
 
     def _type_name(self) -> str:
@@ -198,7 +198,7 @@ class _Compiler:
         found = [after for branch in branches for after in self._children(branch, name)]
         if branches and not found:
             types = ", ".join(sorted({branch.datatype for branch in branches}))
-            raise UnsupportedExpressionError(f"{types} has no element {name}")
+            raise ExpressionError(f"{types} has no element {name}")
         return found
 
     def _children(self, branch: _Branch, name: str) -> _Branches:
@@ -239,7 +239,7 @@ class _Compiler:
             return [_replace(branch, _compose(branch.select, _first)) for branch in branches]
         if function == "resolve":
             return [_Branch(branch.select, branch.datatype, resolved=True) for branch in branches]
-        raise UnsupportedExpressionError(f"function {function}() is not supported")
+        raise ExpressionError(f"function {function}() is not supported")
 
     def _where(self, branches: _Branches) -> _Branches:
         start = self._position
@@ -257,13 +257,13 @@ class _Compiler:
         while depth or self._peek() != ")":
             token = self._next()
             if token.kind == "end":
-                raise UnsupportedExpressionError("a bracket is not closed")
+                raise ExpressionError("a bracket is not closed")
             depth += {"(": 1, ")": -1}.get(token.text, 0)
 
     def _extensions(self, branches: _Branches) -> _Branches:
         url = self._next()
         if url.kind != "string":
-            raise UnsupportedExpressionError("extension() needs a URL in quotes")
+            raise ExpressionError("extension() needs a URL in quotes")
         return [
             _replace(branch, _compose(branch.select, _with_url(url.text[1:-1])))
             for branch in self._step(branches, "extension")
@@ -272,14 +272,14 @@ class _Compiler:
     def _typed(self, branches: _Branches, operator: str, wanted: str) -> _Branches:
         if any(branch.resolved for branch in branches):
             if operator != "is":
-                raise UnsupportedExpressionError("resolve() may only be tested with `is`")
+                raise ExpressionError("resolve() may only be tested with `is`")
             return [_Branch(_resolves_to(branches, wanted), "boolean")]
         kept = [branch for branch in branches if branch.datatype == wanted]
         if branches and operator == "is":
             return [_test(kept, "exists")]
         if branches and not kept:
             types = ", ".join(sorted({branch.datatype for branch in branches}))
-            raise UnsupportedExpressionError(f"{types} is never a {wanted}")
+            raise ExpressionError(f"{types} is never a {wanted}")
         return kept
 
 
@@ -379,23 +379,12 @@ def _resolves_to(branches: _Branches, wanted: str) -> Select:
     return select
 
 
-_REFERENCE = re.compile(r"(?:.*/)?([A-Z][A-Za-z]*)/[A-Za-z0-9\-.]{1,64}(?:/_history/[^/]+)?")
-
-
 def _target_type(value: Json, root: Json) -> str | None:
     """The type a Reference or canonical points to, as far as the resource itself tells."""
     text = value.get("reference") if isinstance(value, dict) else value
-    if isinstance(text, str):
-        if text.startswith("#"):
-            return next(
-                (
-                    one.get("resourceType")
-                    for one in root.get("contained", ())
-                    if one.get("id") == text[1:]
-                ),
-                None,
-            )
-        match = _REFERENCE.fullmatch(text)
-        if match is not None:
-            return match[1]
-    return value.get("type") if isinstance(value, dict) else None
+    if isinstance(text, str) and text.startswith("#"):
+        for inner in root.get("contained", ()):
+            if inner.get("id") == text[1:]:
+                found: str | None = inner.get("resourceType")
+                return found
+    return referenced_type(value)

@@ -3,11 +3,24 @@
 import re
 from collections.abc import Collection
 
+from fhir_server.fhir.types import Json
+
 _ID = r"[A-Za-z0-9\-.]{1,64}"
 _LITERAL = re.compile(rf"([A-Z][A-Za-z]*)/{_ID}(?:/_history/{_ID})?")
-_RESTFUL_URL = re.compile(rf"https?://.+/([A-Z][A-Za-z]*)/{_ID}(?:/_history/{_ID})?")
+_RESTFUL_URL = re.compile(rf"[a-z]+://.+/([A-Z][A-Za-z]*)/{_ID}(?:/_history/{_ID})?")
 _OTHER_URL = re.compile(r"[a-z][a-z0-9+.\-]*:\S+", re.IGNORECASE)
 _CONTAINED = re.compile(rf"#(?:{_ID})?")
+
+
+def referenced_type(value: Json) -> str | None:
+    """The type that a Reference or canonical points to, as far as its own text tells."""
+    text = value.get("reference") if isinstance(value, dict) else value
+    if isinstance(text, str):
+        match = _LITERAL.fullmatch(text) or _RESTFUL_URL.fullmatch(text)
+        if match is not None:
+            return match[1]
+    named: str | None = value.get("type") if isinstance(value, dict) else None
+    return named
 
 
 def reference_problem(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from fhir_server.definitions.artefact import METADATA, Artefact, Defects
 from fhir_server.definitions.elements import Structures
 from fhir_server.definitions.fhirpath import (
-    UnsupportedExpressionError,
+    ExpressionError,
     compile_expression,
     element_type,
 )
@@ -62,7 +62,7 @@ class SearchCompiler:
         try:
             extract = compile_expression(self._structures, content["expression"], type_name)
             components = self._components(artefact, type_name)
-        except UnsupportedExpressionError as error:
+        except ExpressionError as error:
             self._defects.add(artefact, f"expression does not compile for {type_name}: {error}")
             return None
         return SearchParameter(
@@ -80,7 +80,7 @@ class SearchCompiler:
             return ()
         contexts = element_type(self._structures, artefact.content["expression"], type_name)
         if len(contexts) != 1:
-            raise UnsupportedExpressionError("a composite must select elements of one type")
+            raise ExpressionError("a composite must select elements of one type")
         components = []
         for component in listed:
             definition = self._by_url.get(component["definition"])
