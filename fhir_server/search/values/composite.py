@@ -52,7 +52,10 @@ def index_groups(parameter: SearchParameter, elements: Sequence[Element], entry:
             zip(parameter.components, selected, strict=True)
         ):
             _INDEX[component.type](str(position), values, group)
-        groups.append(group.document())
+        document = group.document()
+        if document == {"t": []}:
+            continue
+        groups.append(document)
         if parameter.components[0].type in _WITH_TERMS:
             _INDEX[parameter.components[0].type](parameter.code, selected[0], entry)
     if groups:
