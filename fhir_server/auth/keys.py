@@ -98,7 +98,10 @@ def _is_usable(key: Jwk) -> bool:
     kid = key.get("kid")
     if not isinstance(kid, str) or _KEY_ID.fullmatch(kid) is None:
         return False
-    if key.get("use", "sig") != "sig" or "verify" not in key.get("key_ops", ["verify"]):
+    operations = key.get("key_ops", ["verify"])
+    if key.get("use", "sig") != "sig" or not isinstance(operations, list):
+        return False
+    if "verify" not in operations:
         return False
     if key.get("kty") == "RSA":
         return key.get("alg", "RS384") == "RS384" and _is_sound_rsa(key)
