@@ -18,6 +18,8 @@ Authenticate = Callable[[str | None], Awaitable[Principal]]
 """Value of the Authorization header -> who asks; raises Login."""
 
 TENANT = "default"
+# SMART apps in browsers read what is public before anybody knows where they come from.
+_ANY_ORIGIN = (b"access-control-allow-origin", b"*")
 
 
 class FhirEndpoint:
@@ -88,6 +90,7 @@ class FhirEndpoint:
     def _answer_anybody(self, exchange: Exchange, route: Route) -> Response:
         if route.interaction != CAPABILITIES:
             headers = [
+                _ANY_ORIGIN,
                 (b"content-type", b"application/json"),
                 (b"content-length", b"%d" % len(self._smart_configuration)),
             ]
@@ -97,7 +100,8 @@ class FhirEndpoint:
         request = Request(
             route.interaction, "", "", "", "", wanted.pairs, exchange.headers, self._body(exchange)
         )
-        return respond(capabilities(self._statement, request), pretty=wanted.pretty)
+        response = respond(capabilities(self._statement, request), pretty=wanted.pretty)
+        return response._replace(headers=[*response.headers, _ANY_ORIGIN])
 
     async def _pairs(self, exchange: Exchange, route: Route) -> Pairs:
         """The parameters, without those that only tell how the answer should look."""

@@ -132,6 +132,11 @@ class Store:
         found = await load_version(database, resource_type, logical_id, version)
         if found is None or not _admits(restriction, found):
             raise version_not_found(resource_type, logical_id, version)
+        if restriction is not None:
+            # What has left the token's reach takes its old versions along.
+            current = await self._reads.get(context.tenant, resource_type, logical_id)
+            if current is None or not _admits(restriction, current):
+                raise version_not_found(resource_type, logical_id, version)
         if found.deleted:
             raise deleted(found)
         return found
