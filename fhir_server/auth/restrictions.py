@@ -13,7 +13,7 @@ from fhir_server.auth.policy import restriction
 from fhir_server.auth.scopes import EVERY_TYPE, Constraint, Scope, parse_constraint
 from fhir_server.context import Principal
 from fhir_server.definitions.registry import Registry, TypeDefinition
-from fhir_server.fhir.errors import FhirError, Forbidden
+from fhir_server.fhir.errors import FhirError
 from fhir_server.fhir.types import Json, Resource
 from fhir_server.search.index import build_index
 from fhir_server.search.predicate import matches, mongo_filter
@@ -85,39 +85,6 @@ class Restrictions:
         if queries is None:
             return None
         return self._compile(resource_type, queries, base_url)
-
-    def check_write(
-        self,
-        principal: Principal | None,
-        resource_type: str,
-        interaction: str,
-        base_url: str,
-        *,
-        old: Json | None = None,
-        new: Json | None = None,
-    ) -> None:
-        """Refuse a write whose old or new content is outside what the token allows.
-
-        Args:
-            principal: who writes.
-            resource_type: the type written.
-            interaction: `create`, `update`, `update-create` or `delete`.
-            base_url: the FHIR base of the tenant.
-            old: the index document of the content that is replaced or deleted; None if none.
-            new: the index document of the content to be written; None for a deletion.
-
-        Raises:
-            Login: nobody is logged in.
-            Forbidden: the token does not allow the interaction, or not on this content.
-        """
-        found = self.of(principal, resource_type, interaction, base_url)
-        if found is None:
-            return
-        if not all(found.admits(ix) for ix in (old, new) if ix is not None):
-            raise Forbidden(
-                f"this token allows {interaction} only on some {resource_type} resources; "
-                "the content, before or after, is not among them"
-            )
 
     def is_grantable(self, scope: Scope) -> bool:
         """Whether a scope means something here: a served type and a legal constraint.

@@ -207,7 +207,8 @@ class Transactions:
     def _check_right(self, decided: Decided, write: Write, version: NewVersion) -> None:
         """Refuse content outside a granular scope; the edge has decided about the type."""
         context = decided.member.context
-        interaction = _interaction(write)
+        previous = decided.snapshot.resources.get((write.type, write.id))
+        interaction = _interaction(write, previous)
         try:
             found = self._restrictions.of(
                 context.principal, write.type, interaction, context.base_url
@@ -218,7 +219,6 @@ class Transactions:
             return
         if found is None:
             return
-        previous = decided.snapshot.resources.get((write.type, write.id))
         if previous and not previous.deleted and not found.admits_resource(previous.resource):
             raise not_found(write.type, write.id)
         if not version.version.deleted and not found.admits(version.current["ix"]):
@@ -228,12 +228,12 @@ class Transactions:
             )
 
 
-def _interaction(write: Write) -> str:
+def _interaction(write: Write, previous: StoredVersion | None) -> str:
     if write.action == "delete":
         return "delete"
     if write.method == "POST":
         return "create"
-    return "update" if write.expected_version else "update-create"
+    return "update-create" if previous is None or previous.deleted else "update"
 
 
 def _decided(member: Member, plan: Plan, own: int, snapshot: Snapshot, view: MemberView) -> Decided:

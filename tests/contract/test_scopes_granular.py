@@ -114,7 +114,9 @@ def test_update_must_stay_within(server: Server, client: Client, client_with: Op
     assert server.everything() == before
 
 
-def test_update_that_creates_needs_both_rights(server: Server, client_with: OpenClient) -> None:
+def test_update_that_creates_needs_both_rights(
+    server: Server, client: Client, client_with: OpenClient
+) -> None:
     """An update may create only with the right to create, and within both constraints."""
     before = server.everything()
     only_update = client_with("system/Task.u")
@@ -122,7 +124,11 @@ def test_update_that_creates_needs_both_rights(server: Server, client_with: Open
     limited = client_with("system/Task.u system/Task.c?status=draft")
     assert limited.put("Task/granular-b", task("ready", id="granular-b")).status == 403
     assert server.everything() == before
-    assert limited.put("Task/granular-c", task("draft", id="granular-c")).status == 201
+    draft = task("draft", id="granular-c")
+    assert limited.put("Task/granular-c", draft).status == 201
+    assert client.delete("Task/granular-c").status in {200, 204}
+    assert limited.put("Task/granular-c", {**draft, "status": "ready"}).status == 403
+    assert limited.put("Task/granular-c", draft).status == 201
 
 
 def test_delete_must_be_within(server: Server, client: Client, client_with: OpenClient) -> None:
