@@ -77,6 +77,16 @@ def element_type(structures: Structures, expression: str, context: str) -> tuple
     return tuple(dict.fromkeys(branch.datatype for branch in branches))
 
 
+def selects_listed_codes(structures: Structures, expression: str, context: str) -> bool:
+    """Whether an expression selects only codes of value sets that required bindings name.
+
+    Raises:
+        ExpressionError: it cannot be compiled.
+    """
+    branches = _Compiler(structures, _tokens(expression), context).compile()
+    return all(branch.datatype == "code" and branch.codes for branch in branches)
+
+
 def _extract(branches: _Branches) -> Extract:
     plan = tuple((branch.select, branch.datatype, branch.codes) for branch in branches)
 

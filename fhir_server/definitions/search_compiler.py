@@ -12,6 +12,7 @@ from fhir_server.definitions.fhirpath import (
     ExpressionError,
     compile_expression,
     element_type,
+    selects_listed_codes,
 )
 from fhir_server.definitions.search_parameter import SearchParameter
 
@@ -61,6 +62,8 @@ class SearchCompiler:
         content = artefact.content
         try:
             extract = compile_expression(self._structures, content["expression"], type_name)
+            datatypes = element_type(self._structures, content["expression"], type_name)
+            listed = selects_listed_codes(self._structures, content["expression"], type_name)
             components = self._components(artefact, type_name)
         except ExpressionError as error:
             self._defects.add(artefact, f"expression does not compile for {type_name}: {error}")
@@ -72,6 +75,8 @@ class SearchCompiler:
             targets=tuple(content.get("target", ())),
             extract=extract,
             components=components,
+            datatypes=datatypes,
+            case_sensitive=listed,
         )
 
     def _components(self, artefact: Artefact, type_name: str) -> tuple[SearchParameter, ...]:
@@ -89,8 +94,10 @@ class SearchCompiler:
                 continue
             compiled = self.compile(definition, type_name)
             if compiled is not None:
-                extract = compile_expression(self._structures, component["expression"], contexts[0])
-                components.append(replace(compiled, extract=extract))
+                expression, context = component["expression"], contexts[0]
+                extract = compile_expression(self._structures, expression, context)
+                datatypes = element_type(self._structures, expression, context)
+                components.append(replace(compiled, extract=extract, datatypes=datatypes))
         return tuple(components)
 
     def _is_sound(self, artefact: Artefact) -> bool:

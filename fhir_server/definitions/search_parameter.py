@@ -37,6 +37,8 @@ class SearchParameter:
         extract: its compiled expression; of a composite's component it takes the element value
             that the composite selects.
         components: of a composite, its parts in order.
+        datatypes: the FHIR types of the elements that the expression may select.
+        case_sensitive: whether it selects only codes that a required binding lists.
     """
 
     code: str
@@ -45,3 +47,5 @@ class SearchParameter:
     targets: tuple[str, ...]
     extract: Extract
     components: tuple["SearchParameter", ...] = ()
+    datatypes: tuple[str, ...] = ()
+    case_sensitive: bool = False

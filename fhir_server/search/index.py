@@ -36,7 +36,6 @@ from fhir_server.search.values import (
 Write = Callable[[str, Sequence[Element], Entry], None]
 
 _WRITE: Final[dict[str, Write]] = {
-    "token": token.index,
     "reference": reference.index,
     "string": string.index,
     "uri": uri.index,
@@ -119,6 +118,8 @@ def _steps(parameter: SearchParameter, main: MainDate | None) -> list[_Step]:
         return [(code, extract, _write_last_update)]
     if parameter.type == "composite":
         return [(code, extract, _group_writer(parameter))]
+    if parameter.type == "token":
+        return [(code, extract, token.writer(parameter))]
     if main is None or main.code != code:
         return [(code, extract, _WRITE[parameter.type])]
     if main.point:

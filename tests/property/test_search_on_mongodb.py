@@ -142,7 +142,9 @@ def test_every_declared_search_uses_an_index(mongo: Mongo, resource_type: str) -
     for code, parameter in definition(resource_type).search_parameters.items():
         samples = SAMPLES[parameter.type]
         if parameter.type == "composite" and parameter.components[1].type == "token":
-            samples = ["x$y", "http://system.example|x$y"]
+            samples = ["x$true", "http://system.example|x$true"]
+        if {"boolean", "ContactPoint", "string"} & {*parameter.datatypes}:
+            samples = ["true", "true,false"]
         found += [f"{code}={sample}" for sample in samples]
     orders = ["", "_sort=_id", "_sort=-_lastUpdated"]
     for query in [*found, *orders]:

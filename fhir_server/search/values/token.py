@@ -1,9 +1,11 @@
 """Tokens: codes, identifiers, flags (https://hl7.org/fhir/R4/search.html#token).
 
 An element with a system has the terms `code=value` and `code=system|value`; one without has
-`code=value` and `code=|value`; where R4 allows no system there is only the first. Most code
-systems do not say whether case matters, so values are compared without it, as R4 advises when in
-doubt; systems are compared exactly.
+`code=value` and `code=|value`; where R4 allows no system there is only the first.
+
+Systems are compared exactly, and so are codes that R4's required bindings list: their systems
+heed case. Of most other systems nobody knows, so their values are compared without case, as R4
+advises when in doubt.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +20,8 @@ from fhir_server.search.entry import Entry
 from fhir_server.search.escapes import split, unescape
 from fhir_server.search.query import Query
 
-_PHONE_PARAMETERS: Final = frozenset({"phone", "telecom"})
+_WITHOUT_SYSTEM: Final = frozenset({"ContactPoint", "boolean", "uri", "url", "string"})
+_FLAGS: Final = frozenset({"true", "false"})
 _PHONE_PUNCTUATION: Final = str.maketrans("", "", " \t\u00a0()-./+")
 
 
@@ -33,19 +36,41 @@ def index(code: str, elements: Sequence[Element], entry: Entry) -> None:
             add((f"{code}={fold(element.value)}",))
 
 
+def index_exactly(code: str, elements: Sequence[Element], entry: Entry) -> None:
+    """Add the terms of codes whose case matters."""
+    for element in elements:
+        if isinstance(element.value, str):
+            terms = _coded_exactly(code, element.system or "", element.value)
+            entry.terms.update(terms)
+
+
+def writer(parameter: SearchParameter) -> Callable[[str, Sequence[Element], Entry], None]:
+    """How the elements of a token parameter are indexed."""
+    return index_exactly if parameter.case_sensitive else index
+
+
 def condition(parameter: SearchParameter, text: str, query: Query) -> Condition:
     """`[code]`, `[system]|[code]`, `|[code]` or `[system]|`.
 
     Raises:
-        Value: it has more than two parts, or none.
+        Value: it has more than two parts, or none; a system where there is none; no flag.
     """
     del query
     code = parameter.code
-    parts = [unescape(part) for part in split(text, "|")]
     if code == "_id":
         return Ids((unescape(text),))
+    parts = [unescape(part) for part in split(text, "|")]
+    datatypes = frozenset(parameter.datatypes)
+    if len(parts) > 1 and datatypes and datatypes <= _WITHOUT_SYSTEM:
+        raise Value(f"'{text[:64]}' names a system, which these values do not have")
+    if datatypes == {"boolean"} and parts[0].casefold() not in _FLAGS:
+        raise Value(f"'{text[:64]}' is neither true nor false")
+    key = _escape if parameter.case_sensitive else fold
     if len(parts) == 1:
-        return Terms(_plain(code, parts[0]))
+        term = f"{code}={key(parts[0])}"
+        if "ContactPoint" not in datatypes:
+            return Terms((term,))
+        return Terms(tuple(dict.fromkeys((term, f"{code}={_phone(parts[0])}"))))
     if len(parts) > 2 or not any(parts):
         raise Value(
             f"'{text[:64]}' is no token; expected code, system|code, |code or system| "
@@ -54,7 +79,7 @@ def condition(parameter: SearchParameter, text: str, query: Query) -> Condition:
     system, value = parts
     if not value:
         return TermPrefix(f"{code}={_escape(system)}|")
-    return Terms((f"{code}={_escape(system)}|{fold(value)}",))
+    return Terms((f"{code}={_escape(system)}|{key(value)}",))
 
 
 def fold(value: str) -> str:
@@ -66,13 +91,6 @@ def _escape(text: str) -> str:
     return text.replace("|", r"\|") if "|" in text else text
 
 
-def _plain(code: str, value: str) -> tuple[str, ...]:
-    term = f"{code}={fold(value)}"
-    if code not in _PHONE_PARAMETERS:
-        return (term,)
-    return tuple(dict.fromkeys((term, f"{code}={_phone(value)}")))
-
-
 def _phone(value: str) -> str:
     digits = value.translate(_PHONE_PUNCTUATION)
     return digits if digits.isdecimal() else fold(value)
@@ -82,6 +100,12 @@ def _phone(value: str) -> str:
 def _coded(code: str, system: str | None, value: str) -> tuple[str, ...]:
     folded = fold(value)
     return f"{code}={folded}", f"{code}={_escape(system or '')}|{folded}"
+
+
+@lru_cache(maxsize=1_024)
+def _coded_exactly(code: str, system: str, value: str) -> tuple[str, ...]:
+    exact = _escape(value)
+    return f"{code}={exact}", f"{code}={_escape(system)}|{exact}"
 
 
 def _of_code(code: str, element: Element) -> tuple[str, ...]:

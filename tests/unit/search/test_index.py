@@ -106,7 +106,9 @@ def test_main_date_is_a_declared_date_parameter(resource_type: str) -> None:
     """The table names only what exists."""
     main = main_date(resource_type)
     if main is not None:
-        assert definition(resource_type).search_parameters[main.code].type == "date"
+        parameter = definition(resource_type).search_parameters[main.code]
+        assert parameter.type == "date"
+        assert main.point == (parameter.datatypes == ("instant",))
 
 
 def test_equal_definitions_are_not_confused() -> None:
