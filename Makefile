@@ -29,7 +29,7 @@ check: setup ## format, lint, types, import layers, artefacts, reference pages, 
 
 test: setup ## the whole suite, in parallel, with branch coverage
 	@rm -rf .coverage && mkdir .coverage
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal --cov --cov-report=term --cov-report=xml:.coverage/coverage.xml $(PYTEST)
+	@$(BIN)/pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term --cov-report=xml:.coverage/coverage.xml $(PYTEST)
 
 test-fast: setup ## unit and property tests only
 	@$(BIN)/pytest tests/unit tests/property $(PYTEST)

@@ -10,13 +10,13 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 FOLDER = Path(__file__).resolve().parent
 PYPROJECT = FOLDER.parent / "pyproject.toml"
@@ -80,21 +80,21 @@ def problems() -> list[str]:
     """What is wrong with the lock files; empty when they may be installed."""
     project, stamp = read()
     found = []
-    for name, extras in LOCKS.items():
-        text = (FOLDER / name).read_text("utf-8")
+    for lock, extras in LOCKS.items():
+        text = (FOLDER / lock).read_text("utf-8")
         if text.partition("\n")[0] != STAMP + stamp:
-            found.append(f"{name} does not belong to pyproject.toml")
+            found.append(f"{lock} does not belong to pyproject.toml")
         if "://" in text:
-            found.append(f"{name} names a host")
-        pins = {canonicalize_name(match[1]): match[2] for match in PIN.finditer(text)}
+            found.append(f"{lock} names a host")
+        pins = {canonicalize_name(name): version for name, version in PIN.findall(text)}
         lines = list(project["dependencies"])
         for extra in extras:
             lines += project["optional-dependencies"][extra]
-        found += [f"{name}: {line} is not met" for line in lines if not is_met(line, pins)]
+        found += [f"{lock}: {line} is not met" for line in lines if not is_met(line, pins)]
     return found
 
 
-def is_met(line: str, pins: dict[str, str]) -> bool:
+def is_met(line: str, pins: Mapping[NormalizedName, str]) -> bool:
     """Whether the pins hold a version that the requirement allows."""
     requirement = Requirement(line)
     environment = {str(key): str(value) for key, value in default_environment().items()}

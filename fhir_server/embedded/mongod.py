@@ -72,6 +72,8 @@ class Mongod:
             *("--bind_ip", process.LOOPBACK, "--port", str(self._port), "--nounixsocket"),
             *("--wiredTigerCacheSizeGB", str(self._cache)),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            # What a killed process was writing stays locked for this long.
+            *("--setParameter", "transactionLifetimeLimitSeconds=5"),
         ]
         if self._fast:
             arguments += ["--journalCommitInterval", "500"]

@@ -24,7 +24,7 @@ def describe(name: str, pid: int) -> Recorded | None:
         return None
 
 
-def take_over(previous: Instance, *, seconds: float = 8.0) -> list[str]:
+def take_over(previous: Instance, *, seconds: float = 6.0) -> list[str]:
     """Ends every process of an earlier run that is still alive.
 
     In the order in which they would have been stopped: each gets SIGTERM and its share of the

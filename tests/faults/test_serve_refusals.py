@@ -125,12 +125,11 @@ def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A MongoDB that somebody started without thinking of transactions."""
     folder = tmp_path_factory.mktemp("standalone")
     port = process.free_port()
-    command = [binaries.find("mongod"), "--dbpath", folder, "--port", str(port), "--nounixsocket"]
-    child = process.spawn(
-        [*command, "--bind_ip", "127.0.0.1", "--wiredTigerCacheSizeGB", "0.25"],
-        log=folder / "log",
-        env=os.environ,
-    )
+    command: list[str | Path] = [
+        *(binaries.find("mongod"), "--dbpath", folder, "--port", str(port), "--nounixsocket"),
+        *("--bind_ip", "127.0.0.1", "--wiredTigerCacheSizeGB", "0.25"),
+    ]
+    child = process.spawn(command, log=folder / "log", env=os.environ)
     with MongoClient[dict[str, object]]("127.0.0.1", port, directConnection=True) as client:
         client.admin.command("ping")
         yield f"mongodb://127.0.0.1:{port}/"
