@@ -96,7 +96,7 @@ class _Validation:
         if structure.has_choices:
             self._choices(node, structure, path)
         if structure.key in invariants.RULES:
-            self._rules(node, structure, path, is_sound=len(self.shape) == before)
+            self._rules(node, structure, path, self.shape[before:])
 
     def _dangling(self, contained: list[Json]) -> None:
         """Notes references to contained resources that are not there (ref-1)."""
@@ -226,8 +226,8 @@ class _Validation:
         codings = value.get("coding")
         if element.codes is None or type(codings) is not list:
             return
-        given = {(one.get("code"), one.get("system")) for one in codings if type(one) is dict}
-        if not given & set(element.codes.items()):
+        given = [one for one in codings if type(one) is dict and type(one.get("code")) is str]
+        if not any(element.codes.get(one["code"]) == one.get("system") for one in given):
             self.shape.append(
                 CodeInvalid(
                     f"{path} must have a coding of {', '.join(element.codes)}", expression=[path]
@@ -254,13 +254,15 @@ class _Validation:
             target = self.shape if problem.is_malformed else self.rules
             target.append(kind(f"{path}.div {problem.text}", expression=[f"{path}.div"]))
 
-    def _rules(self, node: Json, structure: Structure, path: str, *, is_sound: bool) -> None:
+    def _rules(self, node: Json, structure: Structure, path: str, broken: list[FhirError]) -> None:
+        # Of an element whose own children are misshapen a rule would say nothing sensible.
+        if any(one.expression[0].rpartition(".")[0] == path for one in broken):
+            return
         for rule in invariants.RULES[structure.key]:
             try:
                 self.rules += rule(node, path)
-            except (TypeError, AttributeError, KeyError, ValueError, FhirError):
-                # Of a misshapen element no rule can be told; its shape has been refused already.
-                if is_sound:
+            except (TypeError, AttributeError, KeyError, ValueError):
+                if not broken:
                     raise
 
     def _refuse(self, path: str, message: str) -> None:

@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 from fhir_server.fhir.codec import ExactDecimal, decode, encode, encode_json, parse
 from fhir_server.fhir.errors import FhirError, Structure, TooLong
 
-NUMBER = st.from_regex(r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,2})?", fullmatch=True)
+NUMBER = st.from_regex(
+    r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,2})?", fullmatch=True
+)
 SCALAR = st.none() | st.booleans() | st.text(max_size=12) | NUMBER.map(ExactDecimal)
 TREE = st.recursive(
     SCALAR,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
