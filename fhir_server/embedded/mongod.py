@@ -76,7 +76,7 @@ class Mongod:
             *("--setParameter", "transactionLifetimeLimitSeconds=5"),
         ]
         if self._fast:
-            arguments += ["--journalCommitInterval", "500"]
+            arguments += ["--journalCommitInterval", "20"]
         self.child = process.spawn(
             arguments, log=self._log, env=process.plain_environment(self._mark)
         )

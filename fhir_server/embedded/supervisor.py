@@ -142,12 +142,11 @@ class Supervisor:
         self._ready = True
         sys.stdout.write(f"ready: {settings.fhir_base}\n")
         sys.stdout.flush()
+        if self._when_ready:
+            self._children["ready"] = _Child(self._spawn(self._when_ready, None), None)
         # Nothing is lost before they run: what they do is written down with every booking.
         for name in others:
             self._launch(name)
-        if self._when_ready:
-            self._children["ready"] = _Child(self._spawn(self._when_ready, None), None)
-            self._record()
 
     def _take_over(self) -> None:
         previous = instance.read(self._folder)
