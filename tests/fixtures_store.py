@@ -80,6 +80,11 @@ def changing(
     return decide
 
 
+def texting(text: str) -> Callable[[Resource], Mapping[str, Any]]:
+    """The change of a Basic's code to that text."""
+    return lambda _: {"code": {"text": text}}
+
+
 def deleting(kind: str, logical_id: str) -> Decide:
     """The decision to delete a resource."""
 
@@ -112,13 +117,13 @@ async def everything(store: Store, kind: str, tenant: str = "default") -> dict[s
     }
 
 
-async def assert_consistent(store: Store, kind: str) -> dict[str, int]:
+async def assert_consistent(store: Store, kind: str, tenant: str = "default") -> dict[str, int]:
     """Current documents, history, outbox and audit trail tell the same story.
 
     Returns:
         The current version of each resource.
     """
-    found = await everything(store, kind)
+    found = await everything(store, kind, tenant)
     versions = dict(found["current"])
     told = sorted((one, number) for one, last in versions.items() for number in range(1, last + 1))
     assert found["history"] == told

@@ -6,6 +6,7 @@ the outcome: its id is unique to the attempt, so whoever finds it knows that the
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -81,7 +82,7 @@ async def commit(client: AsyncMongoClient[Document], database: Database, batch: 
         except BaseException:
             await session.abort_transaction()
             raise
-        await _finish(database, session, batch)
+        await _finish(client, database, session, batch)
 
 
 async def _write(database: Database, session: AsyncClientSession, batch: Batch) -> None:
@@ -188,7 +189,12 @@ def _chunks(statements: list[Document]) -> Iterator[list[Document]]:
     yield chunk
 
 
-async def _finish(database: Database, session: AsyncClientSession, batch: Batch) -> None:
+async def _finish(
+    client: AsyncMongoClient[Document],
+    database: Database,
+    session: AsyncClientSession,
+    batch: Batch,
+) -> None:
     for _ in range(_COMMIT_ATTEMPTS):
         try:
             await session.commit_transaction()
@@ -199,6 +205,9 @@ async def _finish(database: Database, session: AsyncClientSession, batch: Batch)
                 raise
         else:
             return
+    with suppress(PyMongoError):
+        # A commit that never arrived leaves the transaction open, and its documents locked.
+        await client.admin.command({"killSessions": [session.session_id]})
     if not await _was_written(database, batch):
         raise Overtaken
 

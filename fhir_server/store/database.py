@@ -79,6 +79,8 @@ class Connection:
 
 
 def _client(url: str) -> AsyncMongoClient[dict[str, Any]]:
+    if not url.startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError("it does not start with mongodb://")
     return AsyncMongoClient(
         url,
         appname="fhir-server",

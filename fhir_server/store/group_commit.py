@@ -29,10 +29,10 @@ LANES = 2
 
 _LONGEST_QUEUE = 4_096
 _LARGEST_GROUP_BYTES = 8_000_000
-_ATTEMPTS = 12
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 12.0
+"""Longer than an election, and than MongoDB keeps what a killed process was writing locked."""
 _FIRST_DELAY_MILLISECONDS = 4
-_LONGEST_DELAY_MILLISECONDS = 250
+_LONGEST_DELAY_MILLISECONDS = 500
 
 
 @dataclass(slots=True, eq=False)
@@ -156,6 +156,8 @@ class GroupCommit:
         if not ready:
             return
         members = [one.member for one in ready]
+        for one in ready:
+            one.member.contested = frozenset(one.writes)
         try:
             await self._transactions.commit(group.tenant, batch)
         except Overtaken as error:
@@ -220,8 +222,7 @@ class GroupCommit:
         for member in members:
             member.attempts += 1
             member.company = min(member.company, company)
-            late = loop.time() - member.since > _PATIENCE_SECONDS
-            if late or member.attempts >= _ATTEMPTS:
+            if loop.time() - member.since > _PATIENCE_SECONDS:
                 self._give_up([member], error)
             else:
                 delay = _delay_seconds(member.attempts)
@@ -256,5 +257,5 @@ def _for_caller(error: Exception) -> Exception:
 
 
 def _delay_seconds(attempts: int) -> float:
-    most = min(_FIRST_DELAY_MILLISECONDS << attempts, _LONGEST_DELAY_MILLISECONDS)
+    most = min(_FIRST_DELAY_MILLISECONDS << min(attempts, 10), _LONGEST_DELAY_MILLISECONDS)
     return secrets.randbelow(most * 1_000) / 1_000_000

@@ -7,7 +7,7 @@ from fhir_server.audit.record import access_record
 from fhir_server.auth.restrictions import Restrictions
 from fhir_server.context import RequestContext
 from fhir_server.definitions.registry import Registry
-from fhir_server.fhir.errors import Forbidden, Invalid
+from fhir_server.fhir.errors import Forbidden, Invalid, VersionConflict
 from fhir_server.scheduling.guard import extend
 from fhir_server.scheduling.plan import Decide, Plan, Write
 from fhir_server.store import cells, commit
@@ -43,6 +43,7 @@ class Member:
     Attributes:
         since: when it was queued, by the event loop's clock.
         attempts: how often writing it has failed.
+        contested: what it wanted to write when it failed.
         company: how many others it may share a transaction with, itself included.
     """
 
@@ -52,6 +53,7 @@ class Member:
     future: asyncio.Future[Committed]
     since: float
     attempts: int = 0
+    contested: frozenset[Key] = frozenset()
     company: int = _ANY_COMPANY
 
     def resolve(self, committed: Committed) -> None:
@@ -129,6 +131,10 @@ class Transactions:
             for number, member in enumerate(members)
             if not member.future.done()
         }
+        contested = dict.fromkeys(key for one in pending.values() for key in one.member.contested)
+        if contested:
+            snapshot.missing.update(contested)
+            await snapshot.load(database)
         for _ in range(_MOST_ROUNDS):
             for number, attempt in list(pending.items()):
                 try:
@@ -240,5 +246,21 @@ def _decided(member: Member, plan: Plan, own: int, snapshot: Snapshot, view: Mem
     writes: set[Key] = {(one.type, one.id) for one in plan.writes}
     if len(writes) != len(plan.writes):
         raise Invalid("The same resource is written twice in one transaction.")
+    for one in plan.writes:
+        _check_expectation(one, snapshot)
     writes.update((cells.COLLECTION, one.id) for one in plan.cells)
     return Decided(member, plan, own, snapshot, writes, view.reads | writes)
+
+
+def _check_expectation(write: Write, snapshot: Snapshot) -> None:
+    """Refuse what can never be written, however often it is decided again."""
+    key = (write.type, write.id)
+    if key not in snapshot.resources:
+        return
+    known = snapshot.resources[key]
+    version = known.version if known else 0
+    if version != write.expected_version:
+        raise VersionConflict(
+            f"{write.type}/{write.id} is at version {version}, not at {write.expected_version}; "
+            "read it again."
+        )

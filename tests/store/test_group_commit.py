@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from fhir_server.fhir.errors import BusinessRule, Conflict, FhirError, Invalid, VersionConflict
+from fhir_server.fhir.errors import BusinessRule, Conflict, Invalid, VersionConflict
 from fhir_server.fhir.types import Resource
 from fhir_server.scheduling.plan import CellWrite, Decide, Occupancy, Plan, View, Write
 from fhir_server.settings import Settings
@@ -136,11 +136,11 @@ async def test_creating_the_same_id_at_once_succeeds_once(store: Store) -> None:
     assert await assert_consistent(store, "Basic") == {"a": 1}
 
 
-async def test_a_blind_create_of_a_taken_id_is_decided_again(store: Store) -> None:
-    """A decision that never looks at what it creates cannot overwrite it; it is given up."""
+async def test_a_blind_create_of_a_taken_id_is_refused(store: Store) -> None:
+    """A decision that never looks at what it creates cannot overwrite it, nor go on for ever."""
     await store.run(context(), creating(basic("first"), "a"), interaction="create")
     blind = Write("Basic", "a", "create", basic("second"), "POST", 0)
-    with pytest.raises(FhirError):
+    with pytest.raises(VersionConflict):
         await store.run(context(), lambda _: Plan((blind,)), interaction="create")
     assert (await store.read(context(), "Basic", "a")).resource["code"] == {"text": "first"}
     assert await assert_consistent(store, "Basic") == {"a": 1}

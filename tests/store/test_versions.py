@@ -17,6 +17,7 @@ from tests.fixtures_store import (
     creating,
     deleting,
     everything,
+    texting,
 )
 
 
@@ -193,7 +194,7 @@ async def test_a_read_sees_every_acknowledged_write(store: Store) -> None:
     await store.run(context(), creating(basic("0"), "a"), interaction="create")
     noise = [asyncio.create_task(_read_often(store)) for _ in range(4)]
     for number in range(1, 30):
-        change = changing("Basic", "a", lambda _, text=str(number): {"code": {"text": text}})
+        change = changing("Basic", "a", texting(str(number)))
         await store.run(context(), change, interaction="update")
         assert (await store.read(context(), "Basic", "a")).version == number + 1
     await asyncio.gather(*noise)
