@@ -16,6 +16,7 @@ from fhir_server.authorization_server import application, discovery
 from fhir_server.authorization_server.bearer import Authenticator
 from fhir_server.context import Clock, system_clock
 from fhir_server.definitions import loader
+from fhir_server.definitions.artefact import ArtefactErrors
 from fhir_server.definitions.registry import Registry
 from fhir_server.fhir.ids import IdSource, time_ordered_id
 from fhir_server.interactions.capabilities import statement
@@ -55,6 +56,8 @@ def create(
 
     Args:
         settings: those of the environment when absent.
+        clock: the time.
+        new_id: makes ids of resources, audit records and requests.
 
     Raises:
         UnknownSettingError, pydantic.ValidationError: the environment is not legal.
@@ -85,8 +88,8 @@ class Application:
         await receive()
         try:
             self._parts = await Parts.open(self._settings, self._clock, self._new_id)
-        except (OperatorError, loader.ArtefactErrors, operations.HandlersDifferError) as error:
-            self._log.error("start_failed", reason=str(error))  # noqa: TRY400 - no traceback
+        except (OperatorError, ArtefactErrors, operations.HandlersDifferError) as error:
+            self._log.error("start_failed", reason=str(error))
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         await send({"type": "lifespan.startup.complete"})
@@ -140,7 +143,11 @@ class Parts:
             # Starlette runs the lifespan of mounted applications no more than we would.
             await closing.enter_async_context(authorization.router.lifespan_context(authorization))
             authenticate = Authenticator(Tokens(control), clock=clock).authenticate
-            fhir = _fhir_endpoint(settings, registry, store, authenticate, clock, new_id)
+            handlers = _handlers(store, registry, settings, new_id)
+            dispatcher = Dispatcher(
+                store, registry, settings, new_id, handlers, operations.HANDLERS
+            )
+            fhir = _fhir_endpoint(settings, registry, dispatcher, authenticate, clock)
             health = HealthEndpoint(_checks(store, redis_client), authenticate)
             return cls(fhir, health, authorization, new_id, closing.pop_all())
 
@@ -167,16 +174,14 @@ class Parts:
 def _fhir_endpoint(
     settings: Settings,
     registry: Registry,
-    store: Store,
+    dispatcher: Dispatcher,
     authenticate: Authenticate,
     clock: Clock,
-    new_id: IdSource,
 ) -> FhirEndpoint:
-    handlers = _handlers(store, registry, settings, new_id)
     return FhirEndpoint(
         settings,
         Router(registry),
-        Dispatcher(store, registry, settings, new_id, handlers, operations.HANDLERS),
+        dispatcher,
         authenticate,
         clock,
         statement=statement(registry, settings, clock(), version("fhir-server")),

@@ -51,6 +51,7 @@ class RequestMeter:
             interaction: a code from the registry, never free text.
             resource_type: a served type or empty.
             status: HTTP status; only its class becomes a label.
+            seconds: how long it took.
         """
         key = (interaction, resource_type, status // 100)
         found = self._children.get(key)

@@ -102,7 +102,7 @@ def _resource(registry: Registry, declared: OperationParameter, entry: Json, pat
     if not isinstance(resource, dict):
         raise Value(f"{declared.name} must be given as resource", expression=[where])
     found = resource.get("resourceType")
-    if found != declared.type and declared.type != "Resource":
+    if declared.type not in {found, "Resource"}:
         raise Value(
             f"{declared.name} must be of type {declared.type}, not {str(found)[:64]}",
             expression=[where],

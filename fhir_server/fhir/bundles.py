@@ -72,6 +72,10 @@ def searchset(
     """A page of search matches.
 
     Args:
+        base_url: the FHIR base, for fullUrl.
+        matches: the resources, in order.
+        links: to this page and others.
+        total: of all pages; None when it is not known.
         outcome: warnings to the caller, an entry of search mode `outcome`.
     """
     base = base_url.encode()

@@ -4,15 +4,31 @@ The HTTP edge and (later) each entry of a batch build the same `Request`, so bot
 same dispatcher (https://hl7.org/fhir/R4/http.html).
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol, Self, TypeVar
+from urllib.parse import quote
 
 from fhir_server.fhir.types import Resource
 
 Pairs = Sequence[tuple[str, str]]
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.~/,:|$-]*")
+# Commas, colons, slashes and pipes are legal in a query and read better unescaped.
+_READABLE = "/,:|$-._~"
+
+
+def query_string(pairs: Pairs) -> str:
+    """The parameters as they stand in a URL."""
+    return "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in pairs])
+
+
+def _quoted(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else quote(text, safe=_READABLE)
 
 
 class Body(Protocol):

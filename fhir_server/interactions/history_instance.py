@@ -2,13 +2,12 @@
 
 import re
 from datetime import datetime
-from urllib.parse import urlencode
 
 from fhir_server.context import RequestContext
 from fhir_server.fhir import bundles
 from fhir_server.fhir.dates import parse_instant
 from fhir_server.fhir.errors import FhirError, Issues, NotFound, NotSupported, Value
-from fhir_server.fhir.exchange import Answer, Pairs, Request
+from fhir_server.fhir.exchange import Answer, Pairs, Request, query_string
 from fhir_server.fhir.ids import is_id
 from fhir_server.settings import Settings
 from fhir_server.store.store import Store
@@ -51,7 +50,7 @@ async def history_instance(
 
 
 def _link(address: str, given: dict[str, str]) -> str:
-    return f"{address}?{urlencode(given)}" if given else address
+    return f"{address}?{query_string(list(given.items()))}" if given else address
 
 
 def _single_values(pairs: Pairs) -> dict[str, str]:

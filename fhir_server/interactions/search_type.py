@@ -1,15 +1,15 @@
 """search-type: the resources of one type that match (https://hl7.org/fhir/R4/http.html#search)."""
 
-from urllib.parse import quote
-
 from fhir_server.context import RequestContext
 from fhir_server.definitions.registry import Registry
 from fhir_server.fhir import bundles
-from fhir_server.fhir.exchange import Answer, Pairs, Request
+from fhir_server.fhir.exchange import Answer, Request, query_string
 from fhir_server.fhir.types import Resource
 from fhir_server.search.request import SearchRequest, parse_search
 from fhir_server.settings import Settings
+from fhir_server.store.query import SearchPage
 from fhir_server.store.store import Store
+
 
 async def search_type(
     store: Store, registry: Registry, settings: Settings, ctx: RequestContext, request: Request
@@ -28,12 +28,7 @@ async def search_type(
         lenient=request.prefer.lenient,
     )
     page = await store.search(ctx, asked)
-    address = f"{ctx.base_url}/{request.type}"
-    links = [("self", _link(address, asked.pairs_used))]
-    pairs = [pair for pair in asked.pairs_used if pair[0] != "_page"]
-    for relation, token in (("previous", page.previous), ("next", page.next)):
-        if token is not None:
-            links.append((relation, _link(address, [*pairs, ("_page", token)])))
+    links = _links(f"{ctx.base_url}/{request.type}", asked, page)
     body = bundles.searchset(
         ctx.base_url, page.matches, links=links, total=page.total, outcome=_warnings(asked)
     )
@@ -41,14 +36,19 @@ async def search_type(
     return Answer(200, body, compartments=compartments)
 
 
-def _link(address: str, pairs: Pairs) -> str:
-    if not pairs:
-        return address
-    # Commas, colons and pipes are legal in a query and read better unescaped.
-    return f"{address}?{'&'.join(f'{quote(n)}={quote(v, safe=_READABLE)}' for n, v in pairs)}"
-
-
-_READABLE = "/,:|$-._~"
+def _links(address: str, asked: SearchRequest, page: SearchPage) -> bundles.Links:
+    used = query_string([pair for pair in asked.pairs_used if pair[0] != "_page"])
+    links: list[tuple[str, str]] = []
+    for relation, token in (
+        ("self", asked.page_token),
+        ("previous", page.previous),
+        ("next", page.next),
+    ):
+        if token is not None:
+            links.append((relation, f"{address}?{used}{'&' if used else ''}_page={token}"))
+        elif relation == "self":
+            links.append((relation, f"{address}?{used}" if used else address))
+    return links
 
 
 def _warnings(asked: SearchRequest) -> Resource | None:

@@ -68,6 +68,9 @@ def plan_update(
     """The decision to store the next version; its plan's result tells whether it is a creation.
 
     Args:
+        request: names the resource.
+        resource: its new content.
+        condition: what If-Match or If-None-Match demands.
         allow_creation: raises when the caller may not create the resource this way.
     """
 

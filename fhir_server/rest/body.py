@@ -1,5 +1,6 @@
 """Request bodies, read within limits and only when somebody wants them."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -8,10 +9,13 @@ from fhir_server.fhir.errors import Invalid, TooLarge
 from fhir_server.fhir.types import Resource
 from fhir_server.rest.negotiation import check_form_body, check_json_body
 
+PATIENCE_SECONDS = 15.0
+"""How long a part of a body may take; who sends nothing must not hold a connection for ever."""
+
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
-class ClientGone(Exception):  # noqa: N818 - nobody is left to be told of an error
+class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
 
@@ -77,7 +81,7 @@ class HttpBody:
         size = 0
         more = True
         while more:
-            message = await self._receive()
+            message = await self._next()
             if message["type"] == "http.disconnect":
                 raise ClientGone
             chunk = message.get("body", b"")
@@ -87,6 +91,13 @@ class HttpBody:
             chunks.append(chunk)
             more = message.get("more_body", False)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def _next(self) -> MutableMapping[str, Any]:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await self._receive()
+        except TimeoutError:
+            raise Invalid("The rest of the body did not arrive in time") from None
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"The body is larger than {self._max_bytes} bytes")

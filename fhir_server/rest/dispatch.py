@@ -5,7 +5,6 @@ HTTP requests and, later, entries of a batch enter here alike.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from fhir_server.audit.record import access_record
 from fhir_server.auth import policy
@@ -13,7 +12,7 @@ from fhir_server.context import RequestContext
 from fhir_server.definitions.parameters import parse_parameters
 from fhir_server.definitions.registry import Registry
 from fhir_server.fhir.errors import FhirError, Issues
-from fhir_server.fhir.exchange import Answer, Request
+from fhir_server.fhir.exchange import Answer, Request, query_string
 from fhir_server.fhir.ids import IdSource
 from fhir_server.observability import REFUSED_BOOKINGS
 from fhir_server.operations import OperationHandler
@@ -91,7 +90,7 @@ class Dispatcher:
                 logical_id=request.id[:64],
                 version=answer.version if answer else None,
                 outcome=outcome,
-                query=urlencode(request.pairs) if request.pairs else "",
+                query=query_string(request.pairs),
                 compartments=answer.compartments if answer else (),
             )
         )

@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ import uvicorn
 from pymongo import MongoClient
 
 from fhir_server import app
+from fhir_server.context import system_clock
 from fhir_server.settings import Settings
 from fhir_server.store.database import Connection
 from fhir_server.store.tokens import Tokens
@@ -85,6 +86,7 @@ class Client:
         """Send one request.
 
         Args:
+            method: any HTTP method.
             path: below the FHIR base; with a leading slash, below the root; or an absolute URL.
             body: bytes as they are; anything else as JSON, with FHIR's content type.
             headers: added to the defaults; None takes one away.
@@ -183,7 +185,7 @@ class Server:
             connection = await Connection.open(self.settings)
             try:
                 token, _ = await Tokens(connection.control).issue(
-                    "tests", scope, now=datetime.now(UTC), seconds=3600
+                    "tests", scope, now=system_clock(), seconds=3600
                 )
             finally:
                 await connection.close()
@@ -224,7 +226,8 @@ def server(
 
 def start_server(mongodb_url: str, redis_url: str, folder: Path, **changed: Any) -> Server:
     """A server with databases of its own, on a free port."""
-    listener = socket.socket()
+    # asyncio switches Nagle's algorithm off only for sockets that say that they are TCP.
+    listener = socket.socket(proto=socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     settings = Settings(
@@ -296,7 +299,7 @@ def schedule(**changed: Json) -> Json:
 
 def instant(minutes: int) -> str:
     """An instant in the future, so many minutes after midnight of the day after tomorrow."""
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = system_clock().replace(hour=0, minute=0, second=0, microsecond=0)
     at = midnight + timedelta(days=2, minutes=minutes)
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -13,7 +13,9 @@ from tests.contract.conftest import (
     slot,
 )
 
-DEEP = b'{"resourceType":"Patient","extension":' + b'[{"extension":' * 40 + b"[]" + b"}]" * 40 + b"}"
+DEEP = (
+    b'{"resourceType":"Patient","extension":' + b'[{"extension":' * 40 + b"[]" + b"}]" * 40 + b"}"
+)
 
 
 def body_of(value: Json) -> bytes:
@@ -68,7 +70,9 @@ def test_broken_bodies_are_refused(
 ) -> None:
     """On create and update alike."""
     if method == "PUT":
-        body = body.replace(b'{"resourceType":"Patient",', b'{"resourceType":"Patient","id":"x",', 1)
+        body = body.replace(
+            b'{"resourceType":"Patient",', b'{"resourceType":"Patient","id":"x",', 1
+        )
         body = body.replace(b'"id":"x","id":"\xff"', b'"id":"\xff"')
         body = body.replace(b'{"resourceType": "Patient",', b'{"resourceType": "Patient","id":"x",')
     path = "Patient" if method == "POST" else "Patient/x"

@@ -69,9 +69,7 @@ def test_book_books_a_stored_appointment(client: Client) -> None:
 
 def test_book_honours_prefer(client: Client) -> None:
     """As create does."""
-    answer = client.post(
-        "Appointment/$book", proposed(slots(client, 1)), Prefer="return=minimal"
-    )
+    answer = client.post("Appointment/$book", proposed(slots(client, 1)), Prefer="return=minimal")
     assert (answer.status, answer.body) == (201, b"")
     assert answer.headers["Location"]
 

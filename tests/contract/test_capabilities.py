@@ -1,9 +1,8 @@
 """capabilities (https://hl7.org/fhir/R4/http.html#capabilities) and SMART discovery."""
 
-import uuid
-
 import pytest
 
+from fhir_server.fhir.ids import time_ordered_id
 from tests.contract.conftest import Client, Json, Server, patient
 
 ADDRESSES = {
@@ -73,8 +72,8 @@ def test_every_declared_interaction_is_there_and_no_other(client: Client) -> Non
         codes = {one["code"] for one in resource["interaction"]}
         assert codes <= ADDRESSES.keys()
         for code, (method, address, expected) in ADDRESSES.items():
-            path = address.format(type=resource["type"], id=f"none-{uuid.uuid4()}")
-            body = {} if method in ("POST", "PUT", "PATCH") else None
+            path = address.format(type=resource["type"], id=f"none-{time_ordered_id()}")
+            body: Json = {} if method in ("POST", "PUT", "PATCH") else None
             answer = client.send(method, path, body)
             if code in codes:
                 assert answer.status == expected, (code, resource["type"], answer.body)

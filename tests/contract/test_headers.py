@@ -8,9 +8,7 @@ from tests.contract.conftest import Client
 
 
 @pytest.mark.parametrize("path", ["metadata", "Patient?_count=1", "Patient/nowhere", "Nonsense"])
-def test_every_answer_has_the_security_headers_and_a_request_id(
-    client: Client, path: str
-) -> None:
+def test_every_answer_has_the_security_headers_and_a_request_id(client: Client, path: str) -> None:
     """Also refusals."""
     answer = client.get(path)
     assert answer.headers["X-Content-Type-Options"] == "nosniff"

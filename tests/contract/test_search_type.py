@@ -1,10 +1,10 @@
 """search-type (https://hl7.org/fhir/R4/http.html#search)."""
 
-import uuid
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from fhir_server.fhir.ids import time_ordered_id
 from tests.contract.conftest import Client, Json, Server, patient
 
 FORM = "application/x-www-form-urlencoded"
@@ -12,7 +12,7 @@ FORM = "application/x-www-form-urlencoded"
 
 def family(client: Client, count: int) -> str:
     """So many Patients of a family name that nobody else has."""
-    name = f"Q{uuid.uuid4().hex}"
+    name = f"Q{time_ordered_id()}"
     for number in range(count):
         client.created(patient(name=[{"family": name, "given": [f"G{number}"]}]))
     return name
@@ -21,9 +21,7 @@ def family(client: Client, count: int) -> str:
 def ids(bundle: Json) -> list[str]:
     """Of the matches, in order."""
     return [
-        one["resource"]["id"]
-        for one in bundle.get("entry", [])
-        if one["search"]["mode"] == "match"
+        one["resource"]["id"] for one in bundle.get("entry", []) if one["search"]["mode"] == "match"
     ]
 
 

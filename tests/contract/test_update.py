@@ -1,9 +1,8 @@
 """update (https://hl7.org/fhir/R4/http.html#update)."""
 
-import uuid
-
 import pytest
 
+from fhir_server.fhir.ids import time_ordered_id
 from tests.contract.conftest import Client, Server, patient
 
 
@@ -21,7 +20,7 @@ def test_update_makes_the_next_version(client: Client) -> None:
 
 def test_update_at_a_new_id_creates(client: Client, server: Server) -> None:
     """201 with Location; the id is the client's."""
-    logical_id = f"own.{uuid.uuid4().hex}"
+    logical_id = f"own.{time_ordered_id()}"
     answer = client.put(f"Patient/{logical_id}", patient(id=logical_id))
     assert answer.status == 201
     assert answer.headers["Location"] == f"{server.base_url}/Patient/{logical_id}/_history/1"
@@ -38,11 +37,9 @@ def test_update_revives_something_deleted(client: Client) -> None:
     assert client.get(path).status == 200
 
 
-def test_update_without_the_right_to_create_does_not_create(
-    client: Client, server: Server
-) -> None:
+def test_update_without_the_right_to_create_does_not_create(client: Client, server: Server) -> None:
     """The scope u alone changes what is there and creates nothing."""
-    logical_id = uuid.uuid4().hex
+    logical_id = time_ordered_id()
     path = f"Patient/{logical_id}"
     writer = Client(server.base_url, server.token("system/Patient.u"))
     assert writer.put(path, patient(id=logical_id)).status == 403
@@ -91,7 +88,7 @@ def test_malformed_if_match_is_400(client: Client, etag: str) -> None:
 
 def test_if_none_match_star_only_creates(client: Client) -> None:
     """A second one is 412."""
-    logical_id = uuid.uuid4().hex
+    logical_id = time_ordered_id()
     path, body = f"Patient/{logical_id}", patient(id=logical_id)
     assert client.put(path, body, If_None_Match="*").status == 201
     assert client.put(path, body, If_None_Match="*").status == 412
@@ -103,9 +100,7 @@ def test_if_none_match_star_only_creates(client: Client) -> None:
     [(patient(), "required"), (patient(id="other"), "invalid")],
     ids=["missing", "different"],
 )
-def test_the_body_must_have_the_id_of_the_address(
-    client: Client, body: object, code: str
-) -> None:
+def test_the_body_must_have_the_id_of_the_address(client: Client, body: object, code: str) -> None:
     """400 naming the id, as R4 demands."""
     answer = client.put("Patient/nowhere", body)
     assert answer.status == 400

@@ -48,7 +48,8 @@ def test_accept_of_anything_else_is_refused(accept: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["json", "application/json", "application/fhir+json", "application/fhir json", "text/json"]
+    "value",
+    ["json", "application/json", "application/fhir+json", "application/fhir json", "text/json"],
 )
 def test_format_overrides_accept(value: str) -> None:
     """`_format` wins over an Accept that cannot be met."""

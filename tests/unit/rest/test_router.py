@@ -6,9 +6,7 @@ from fhir_server.definitions.registry import OperationDefinition, Registry, Type
 from fhir_server.fhir.errors import MethodNotAllowed, UnknownAddress
 from fhir_server.rest.router import Route, Router
 
-ALL = frozenset(
-    {"read", "vread", "update", "delete", "history-instance", "create", "search-type"}
-)
+ALL = frozenset({"read", "vread", "update", "delete", "history-instance", "create", "search-type"})
 
 
 def definition(name: str, interactions: frozenset[str] = ALL) -> TypeDefinition:
