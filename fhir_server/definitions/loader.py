@@ -66,7 +66,11 @@ def load(root: Traversable | None = None) -> Registry:
     digest = hashlib.sha256()
     artefacts = list(_read(root or _default_root(), defects, digest))
     _refuse_duplicates(artefacts, defects)
-    registry = _compile(artefacts, defects, digest)
+    try:
+        registry = _compile(artefacts, defects, digest)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        registry = None
+        defects.found.append(f"an artefact has not the shape of its type: {error!r}")
     if defects.found or registry is None:
         raise ArtefactErrors(defects.found or ["capability: there is no CapabilityStatement"])
     return registry

@@ -124,7 +124,8 @@ CASES: list[tuple[str, str, str, Json, Json]] = [
     ("TriggerDefinition", "trd-2", "condition",
      {"type": "named-event", "name": "x", "condition": {}},
      {"type": "data-added", "data": [{}], "condition": {}}),
-    ("TriggerDefinition", "trd-3", "type", {"type": "named-event"}, {"type": "data-added", "data": [{}]}),
+    ("TriggerDefinition", "trd-3", "type", {"type": "named-event"},
+     {"type": "data-added", "data": [{}]}),
 ]  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def test_formatting_is_taken(div: str) -> None:
     ],
 )
 def test_anything_active_is_refused(div: str, words: str) -> None:
-    """Scripts, frames, events, foreign elements, document types and empty text break txt-1, txt-2."""
+    """Scripts, frames, events, foreign elements and document types break txt-1, no text txt-2."""
     problem = narrative_problem(div)
     assert problem is not None
     assert not problem.is_malformed

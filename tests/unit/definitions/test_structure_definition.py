@@ -80,10 +80,10 @@ def issues(resource: Json) -> Found:
     ("resource", "code", "expression"),
     [
         (appointment(colour="red"), "structure", "Appointment.colour"),
-        (appointment(**{"_colour": {}}), "structure", "Appointment._colour"),
+        (appointment(_colour={}), "structure", "Appointment._colour"),
         (appointment(fhir_comments=["x"]), "structure", "Appointment.fhir_comments"),
-        (appointment(**{"_participant": {}}), "structure", "Appointment._participant"),
-        (appointment(**{"_resourceType": {"id": "x"}}), "structure", "Appointment._resourceType"),
+        (appointment(_participant={}), "structure", "Appointment._participant"),
+        (appointment(_resourceType={"id": "x"}), "structure", "Appointment._resourceType"),
         (appointment(status="bookd"), "code-invalid", "Appointment.status"),
         (appointment(status=7), "value", "Appointment.status"),
         (appointment(status=["booked"]), "structure", "Appointment.status"),
