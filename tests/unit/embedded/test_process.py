@@ -92,6 +92,7 @@ def test_stale_child_is_ended(tmp_path: Path) -> None:
     recorded = stale.describe("api", child.pid)
     assert recorded is not None
     assert stale.take_over(run_of(recorded), seconds=4) == ["api"]
+    child.wait(10)
     assert not psutil.pid_exists(child.pid)
 
 
@@ -99,6 +100,7 @@ def test_grandchild_is_known_by_its_mark(tmp_path: Path) -> None:
     """Nobody wrote it down, but it carries the run's mark."""
     child = process.spawn(SLEEP, log=tmp_path / "log", env=os.environ | {stale.MARK: "abc"})
     assert stale.take_over(run_of(mark="abc"), seconds=4) == []
+    child.wait(10)
     assert not psutil.pid_exists(child.pid)
 
 
