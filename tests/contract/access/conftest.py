@@ -42,7 +42,7 @@ class AdjustableClock:
         self.ahead = timedelta()
 
     def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead  # noqa: TID251 - JWTs of tests live in real time
+        return datetime.now(UTC) + self.ahead
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Backend:
             "iss": self.id,
             "sub": self.id,
             "aud": self.token_url,
-            "exp": int(datetime.now(UTC).timestamp()) + 240,  # noqa: TID251
+            "exp": int(datetime.now(UTC).timestamp()) + 240,
             "jti": f"{id(self)}-{self._count}",
         }
         claims.update(changes)
@@ -208,7 +208,7 @@ async def server(
     config = uvicorn.Config(application, log_config=None, lifespan="on", http="httptools")
     running = uvicorn.Server(config)
     task = asyncio.create_task(running.serve(sockets=[listener]))
-    while not running.started:  # noqa: ASYNC110 - uvicorn tells it in no other way
+    while not running.started:
         await asyncio.sleep(0.01)
     async with aiohttp.ClientSession() as http:
         yield Running(here, registry, control, clock, http)

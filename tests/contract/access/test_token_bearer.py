@@ -12,6 +12,23 @@ from fhir_server.store.control import ControlDatabase
 from fhir_server.store.database import Connection
 from fhir_server.store.tokens import Tokens
 
+MALFORMED = [
+    "",
+    "Bearer",
+    "Bearer ",
+    "Bearer x",
+    "Basic YTpi",
+    f"Bearer {'a' * 42}",
+    f"Bearer {'a' * 44}",
+    f"Bearer {'a' * 42}=",
+    f"Bearer {'é' * 43}",
+    f"Bearer {'a' * 43} ",
+    f"Bearer {'a' * 43},Bearer {'b' * 43}",
+    f"Bearer\t{'a' * 43}",
+    f"Token {'a' * 43}",
+    "Bearer " + "a" * 100_000,
+]
+
 
 class CountingTokens(Tokens):
     """Counts the look-ups that reach the database."""
@@ -44,30 +61,13 @@ async def _issue(tokens: Tokens, scope: str = "system/*.rs") -> str:
     return f"Bearer {token}"
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
-        "",
-        "Bearer",
-        "Bearer ",
-        "Bearer x",
-        "Basic YTpi",
-        f"Bearer {'a' * 42}",
-        f"Bearer {'a' * 44}",
-        f"Bearer {'a' * 42}=",
-        f"Bearer {'é' * 43}",
-        f"Bearer {'a' * 43} ",
-        f"Bearer {'a' * 43},Bearer {'b' * 43}",
-        f"Bearer\t{'a' * 43}",
-        f"Token {'a' * 43}",
-        "Bearer " + "a" * 100_000,
-    ],
-)
-async def test_malformed_header_costs_no_look_up(tokens: CountingTokens, header: str) -> None:
+async def test_malformed_header_costs_no_look_up(tokens: CountingTokens) -> None:
     """What cannot be a token of ours is refused before the database is asked."""
-    with pytest.raises(Login) as refusal:
-        await Authenticator(tokens).authenticate(header)
-    assert refusal.value.challenge == 'Bearer error="invalid_token"'
+    authenticator = Authenticator(tokens)
+    for header in MALFORMED:
+        with pytest.raises(Login) as refusal:
+            await authenticator.authenticate(header)
+        assert refusal.value.challenge == 'Bearer error="invalid_token"'
     assert tokens.lookups == 0
 
 

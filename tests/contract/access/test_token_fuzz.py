@@ -63,7 +63,7 @@ def _is_answer(status: int, body: Any) -> bool:
     return status == 400 and set(body) == {"error", "error_description"}
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(CHANGES, HEADERS, SCOPES, FIELDS)
 async def test_any_signed_request(
     server: Running,

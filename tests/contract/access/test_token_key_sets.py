@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from aiohttp import web
-from joserfc.jwk import RSAKey
+from joserfc.jwk import ECKey, RSAKey
 
 from fhir_server.authorization_server import key_sets
 from fhir_server.authorization_server.key_sets import KeySets, KeySetUnavailableError, freshness
@@ -70,6 +70,12 @@ async def publisher() -> AsyncIterator[Publisher]:
 
 
 @pytest.fixture
+def holder(key_pair: dict[str, RSAKey | ECKey]) -> Backend:
+    """A backend service that only publishes its keys."""
+    return Backend("holder", "", dict(key_pair))
+
+
+@pytest.fixture
 def timer() -> Timer:
     """A timer that stands still."""
     return Timer()
@@ -124,10 +130,10 @@ async def test_rotated_key_is_found(
 
 
 async def test_flood_of_unknown_keys_is_one_fetch(
-    backend: Backend, sets: KeySets, publisher: Publisher
+    holder: Backend, sets: KeySets, publisher: Publisher
 ) -> None:
     """Assertions with invented keys that arrive together or soon after cost one request."""
-    publisher.body = backend.public_keys()
+    publisher.body = holder.public_keys()
     publisher.gate.clear()
     finds = [asyncio.create_task(sets.find(publisher.url, f"key-{n}", "RS384")) for n in range(50)]
     await asyncio.sleep(0.05)
@@ -143,7 +149,7 @@ async def test_flood_of_unknown_keys_is_one_fetch(
     [("max-age=60", 60), ("public, max-age=2", 2), ("max-age=86400", 600), ("", 300)],
 )
 async def test_key_set_is_kept_as_long_as_allowed(
-    backend: Backend,
+    holder: Backend,
     sets: KeySets,
     publisher: Publisher,
     timer: Timer,
@@ -151,7 +157,7 @@ async def test_key_set_is_kept_as_long_as_allowed(
     seconds: int,
 ) -> None:
     """Cache-Control bounds how long keys are remembered; ten minutes is the most."""
-    publisher.body, publisher.cache_control = backend.public_keys(), cache_control
+    publisher.body, publisher.cache_control = holder.public_keys(), cache_control
     await sets.find(publisher.url, "rsa", "RS384")
     timer.seconds += seconds - 0.1
     await sets.find(publisher.url, "rsa", "RS384")
@@ -165,20 +171,20 @@ async def test_key_set_is_kept_as_long_as_allowed(
     "cache_control", ["no-store", "no-cache", "max-age=0", "max-age=60, no-store"]
 )
 async def test_key_set_is_not_kept_when_forbidden(
-    backend: Backend, sets: KeySets, publisher: Publisher, cache_control: str
+    holder: Backend, sets: KeySets, publisher: Publisher, cache_control: str
 ) -> None:
     """A publisher that forbids keeping its keys is asked each time."""
-    publisher.body, publisher.cache_control = backend.public_keys(), cache_control
+    publisher.body, publisher.cache_control = holder.public_keys(), cache_control
     for _ in range(3):
         assert len(await sets.find(publisher.url, "rsa", "RS384")) == 1
     assert len(publisher.requests) == 3
 
 
 async def test_withdrawn_key_is_gone(
-    backend: Backend, sets: KeySets, publisher: Publisher, timer: Timer
+    holder: Backend, sets: KeySets, publisher: Publisher, timer: Timer
 ) -> None:
     """When the publisher fails after the keys have become stale, they are not used further."""
-    publisher.body, publisher.cache_control = backend.public_keys(), "max-age=5"
+    publisher.body, publisher.cache_control = holder.public_keys(), "max-age=5"
     await sets.find(publisher.url, "rsa", "RS384")
     publisher.status = 500
     timer.seconds += 6
