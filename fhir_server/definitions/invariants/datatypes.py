@@ -67,7 +67,7 @@ def _offsets_an_event(repeat: Json) -> bool:
 
 
 def _has_what_its_type_needs(trigger: Json) -> bool:
-    kind = trigger["type"]
+    kind = trigger.get("type", "")
     if kind == "named-event":
         return has(trigger, "name")
     if kind == "periodic":

@@ -20,11 +20,11 @@ _WITH_LENGTH = ("boolean", "decimal", "integer", "string", "text", "url", "open-
 
 
 def _only_of(types: tuple[str, ...], *names: str) -> Holds:
-    return lambda item: item["type"] in types or not has(item, *names)
+    return lambda item: item.get("type") in types or not has(item, *names)
 
 
 def _not_of(types: tuple[str, ...], *names: str) -> Holds:
-    return lambda item: item["type"] not in types or not has(item, *names)
+    return lambda item: item.get("type") not in types or not has(item, *names)
 
 
 def _has_distinct_link_ids(questionnaire: Json) -> bool:
@@ -32,15 +32,16 @@ def _has_distinct_link_ids(questionnaire: Json) -> bool:
     waiting = list(questionnaire.get("item", ()))
     while waiting:
         item = waiting.pop()
-        ids.append(item["linkId"])
+        if "linkId" in item:
+            ids.append(item["linkId"])
         waiting.extend(item.get("item", ()))
     return len(ids) == len(set(ids))
 
 
 def _nests_as_its_type_says(item: Json) -> bool:
-    if item["type"] == "group":
+    if item.get("type") == "group":
         return has(item, "item")
-    return item["type"] != "display" or not has(item, "item")
+    return item.get("type") != "display" or not has(item, "item")
 
 
 def _says_how_conditions_combine(item: Json) -> bool:
@@ -110,7 +111,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
             "que-7",
             "answer",
             "must be a boolean with the operator exists",
-            lambda it: it["operator"] != "exists" or has(it, "answerBoolean"),
+            lambda it: it.get("operator") != "exists" or has(it, "answerBoolean"),
         ),
     ),
     "QuestionnaireResponse.item": (

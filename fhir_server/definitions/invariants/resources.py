@@ -65,13 +65,13 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
             "app-3",
             "start",
             "start and end are needed unless the status is proposed, waitlist or cancelled",
-            lambda it: it["status"] in _WITHOUT_TIME or has(it, "start", "end"),
+            lambda it: it.get("status") in _WITHOUT_TIME or has(it, "start", "end"),
         ),
         invariant(
             "app-4",
             "cancelationReason",
             "only an appointment with the status cancelled or noshow has one",
-            lambda it: not has(it, "cancelationReason") or it["status"] in _WITH_CANCELATION,
+            lambda it: not has(it, "cancelationReason") or it.get("status") in _WITH_CANCELATION,
         ),
         business_rule(
             _START_AFTER_END, "end", "must not be before start", _does_not_end_before_start
@@ -120,7 +120,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
             "grp-1",
             "member",
             "only an actual group has members",
-            lambda it: not has(it, "member") or it["actual"] is True,
+            lambda it: not has(it, "member") or it.get("actual") is True,
         ),
     ),
     "AuditEvent.entity": (
@@ -160,7 +160,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
             "mrp-1",
             "group",
             "a report of type data-collection has none",
-            lambda it: it["type"] != "data-collection" or not has(it, "group"),
+            lambda it: it.get("type") != "data-collection" or not has(it, "group"),
         ),
     ),
     "MeasureReport.group.stratifier.stratum": (

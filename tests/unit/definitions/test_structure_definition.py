@@ -431,6 +431,30 @@ def test_every_element_of_every_type_is_known(type_name: str, turn: int) -> None
     assert [one for one in issues(resource) if one[1] not in ("invariant", "business-rule")] == []
 
 
+@pytest.mark.parametrize("type_name", [*sorted(REGISTRY.types), "Parameters", "Bundle"])
+@pytest.mark.parametrize("turn", range(2))
+def test_rules_bear_primitives_without_value(type_name: str, turn: int) -> None:
+    """A primitive may have an extension in place of its value, wherever it stands."""
+    resource = populated(REGISTRY.structures, type_name, turn)
+    bare = {"resourceType": type_name} | _without_values(resource)
+    assert all(one[1] != "structure" for one in issues(bare))
+
+
+def _without_values(node: Json) -> Json:
+    beside = {"extension": [{"url": "urn:x", "valueBoolean": True}]}
+    bare: dict[str, Json] = {}
+    for key, value in node.items():
+        first = value[0] if isinstance(value, list) else value
+        if isinstance(first, dict):
+            inner = _without_values(first)
+            bare[key] = [inner] if isinstance(value, list) else inner
+        elif key not in ("resourceType", "url"):
+            bare[f"_{key}"] = [beside] if isinstance(value, list) else beside
+        else:
+            bare[key] = value
+    return bare
+
+
 JUNK: st.SearchStrategy[Json] = st.sampled_from(
     [None, True, 0, -1, 1.5, "", "x", "#x", "\x00", "9999-12-31T23:59:59-14:00", "0001-01-01",
      [], {}, [None], [[]], [{}], {"x": 1}, {"extension": [{}]}, [1], 10**30]
