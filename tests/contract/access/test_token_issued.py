@@ -4,14 +4,19 @@ import asyncio
 import base64
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from fhir_server.auth.restrictions import Restrictions
 from fhir_server.authorization_server.bearer import Authenticator
+from fhir_server.authorization_server.errors import OAuthError
+from fhir_server.authorization_server.key_sets import KeySets
 from fhir_server.authorization_server.operator_token import issue_operator_token
+from fhir_server.authorization_server.token import TokenEndpoint
 from fhir_server.fhir.errors import Login
 from fhir_server.store.clients import Clients
-from fhir_server.store.tokens import Tokens
+from fhir_server.store.tokens import Grant, Tokens
 from tests.contract.access.conftest import Backend, MakeBackend, Running
 
 # Registered, asked for, granted.
@@ -156,6 +161,32 @@ async def test_revocation_during_the_request(server: Running, known: Backend) ->
     await Clients(server.control).revoke(known.id, server.clock())
     await Tokens(server.control).revoke_client(known.id)
     await asyncio.gather(*requests)
+    assert await server.count_tokens() == 0
+
+
+class TokensOvertaken(Tokens):
+    """Issues a token at the very moment after its client was revoked."""
+
+    revoking: Clients
+
+    async def issue(self, client_id: str, scope: str, **given: Any) -> tuple[str, Grant]:
+        """Revoke as the operator does, then issue."""
+        await self.revoking.revoke(client_id, given["now"])
+        await self.revoke_client(client_id)
+        return await super().issue(client_id, scope, **given)
+
+
+async def test_token_stored_after_the_revocation(server: Running, known: Backend) -> None:
+    """A token that a revocation came too early to delete is withdrawn, and not handed out."""
+    tokens, clients = TokensOvertaken(server.control), Clients(server.control)
+    tokens.revoking = clients
+    restrictions = Restrictions(server.registry, server.settings)
+    endpoint = TokenEndpoint(
+        clients, tokens, KeySets(server.settings), restrictions, server.settings, server.clock
+    )
+    with pytest.raises(OAuthError) as refusal:
+        await endpoint.answer(known.form())
+    assert refusal.value.code == "invalid_client"
     assert await server.count_tokens() == 0
 
 
