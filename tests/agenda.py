@@ -88,7 +88,10 @@ class Agenda:
         assert len(keys) == len(set(keys)), "a resource is written twice"
         cell_ids = [cell.id for cell in plan.cells]
         assert len(cell_ids) == len(set(cell_ids)), "a cell is written twice"
-        if any(self.version(*key) != write.expected_version for key, write in zip(keys, plan.writes, strict=True)):
+        if any(
+            self.version(*key) != write.expected_version
+            for key, write in zip(keys, plan.writes, strict=True)
+        ):
             raise Stale
         if any(self.cell_version(cell.id) != cell.expected_version for cell in plan.cells):
             raise Stale

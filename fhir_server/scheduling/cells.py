@@ -86,8 +86,8 @@ def rewrite(
 ) -> tuple[CellWrite, ...]:
     """The cells' new content.
 
-    A span whose holder, Slot and time stay (only its kind changes) is never refused: it was
-    exclusive before.
+    A span that was held exclusively and whose holder, Slot and time stay (only its kind changes)
+    is never refused.
 
     Raises:
         SlotTaken: something taken overlaps another holder, or time that is closed.
@@ -96,7 +96,9 @@ def rewrite(
     touched = _by_cell(given_back), _by_cell(taken)
     names = sorted(touched[0].keys() | touched[1].keys())
     view.prefetch(cells=names)
-    kept = {(*change.key, change.time) for change in given_back}
+    kept = {
+        (*change.key, change.time) for change in given_back if change.occupancy.kind != "blocked"
+    }
     refused: dict[tuple[str, str | None], errors.FhirError] = {}
     writes = []
     for name in names:

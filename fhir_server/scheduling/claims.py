@@ -122,7 +122,10 @@ def _any_written(draft: Draft, slots: Sequence[NamedSlot]) -> bool:
 
 
 def _prefetch(draft: Draft, moves: Sequence[_Move]) -> None:
-    """Load every Slot in one go, then what tells who holds them in another."""
+    """Load every Slot in one go, then what tells who holds them in another.
+
+    Appointments that cannot hold anything yet do not need the latter.
+    """
     view = draft.view
     ids = {
         slot.id
@@ -136,6 +139,8 @@ def _prefetch(draft: Draft, moves: Sequence[_Move]) -> None:
         if (write := draft.written("Slot", logical_id)) is None or write.expected_version
     )
     view.prefetch(resources=[("Slot", logical_id) for logical_id in stored])
+    if not any(move.slots_before for move in moves):
+        return
     times = [
         time
         for logical_id in sorted(ids)

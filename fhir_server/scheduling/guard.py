@@ -6,7 +6,7 @@ Schedule's time twice. The rules are R4's workflow table
 (https://hl7.org/fhir/R4/appointment.html#notes); the reasons are in `refusals`.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from fhir_server.fhir import errors
@@ -57,6 +57,8 @@ def _settle(draft: Draft, found: Claims, moved: Iterable[SlotCase]) -> tuple[Cel
     cases = {case.id: case for case in moved}
     for logical_id in found.slots:
         cases.setdefault(logical_id, slot_case.slot_case(draft, logical_id))
+    if not found.before:
+        _refuse_plainly(found, cases)
     _prefetch_cells(draft, cases.values())
     given_back: list[Change] = []
     taken: list[Change] = []
@@ -79,6 +81,21 @@ def _settle(draft: Draft, found: Claims, moved: Iterable[SlotCase]) -> tuple[Cel
     if refused:
         refusals.refuse(refused)
     return cells.rewrite(draft.view, given_back, taken)
+
+
+def _refuse_plainly(found: Claims, cases: Mapping[str, SlotCase]) -> None:
+    """Refuse without a look at the cells when nothing is given back and a Slot is not free.
+
+    Many want the same Slot at the same moment; all but one of them end here.
+    """
+    refused = [
+        _unavailable(cases[claim.slot], claim, status)
+        for wanted in found.after.values()
+        for claim in wanted
+        if (status := cases[claim.slot].status_before) not in {None, "free"}
+    ]
+    if refused:
+        refusals.refuse(refused)
 
 
 def _prefetch_cells(draft: Draft, cases: Iterable[SlotCase]) -> None:
@@ -172,11 +189,9 @@ def _status_refusals(
 def _newly_claimed(case: SlotCase, claim: Claim, *, released: bool) -> errors.FhirError | None:
     """The refusal of a claim on a Slot that no Appointment holds, or gives back in this plan."""
     base = "free" if released or case.status_before is None else case.status_before
-    if case.status_set and case.status_after == "free":
-        return None
     if base != "free":
         return _unavailable(case, claim, base)
-    return _contradiction(case, claim)
+    return None if case.status_after == "free" else _contradiction(case, claim)
 
 
 def _contradiction(case: SlotCase, claim: Claim) -> errors.FhirError | None:
@@ -185,7 +200,7 @@ def _contradiction(case: SlotCase, claim: Claim) -> errors.FhirError | None:
     return _held(case, status) if case.status_set and case.status_after != status else None
 
 
-def _unavailable(case: SlotCase, claim: Claim, status: str) -> errors.FhirError:
+def _unavailable(case: SlotCase, claim: Claim, status: str | None) -> errors.FhirError:
     if status == "entered-in-error" or case.time_after is None:
         return refusals.rule(
             refusals.SLOT_UNKNOWN,
