@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +19,6 @@ from aiohttp import web
 
 from fhir_server.context import Principal, RequestContext, system_clock
 from fhir_server.definitions.loader import load
-from fhir_server.definitions.registry import Registry
 from fhir_server.fhir.ids import time_ordered_id
 from fhir_server.scheduling.plan import Plan, View, Write
 from fhir_server.settings import PREFIX, Settings
@@ -90,27 +89,13 @@ async def receiver() -> AsyncIterator[Receiver]:
     found = Receiver()
     app = web.Application(client_max_size=10_000_000)
     app.router.add_route("*", "/{rest:.*}", found.handle)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     found.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield found
     await runner.cleanup()
-
-
-@pytest.fixture(scope="session")
-def registry() -> Registry:
-    """What the artefacts of this checkout declare."""
-    return load()
-
-
-@pytest.fixture
-async def store(settings: Settings, registry: Registry) -> AsyncIterator[Store]:
-    """An open store on an empty database."""
-    opened = await Store.open(settings, registry)
-    yield opened
-    await opened.close()
 
 
 @dataclass(slots=True)
@@ -171,9 +156,28 @@ class Clinic:
 
 
 @pytest.fixture
-async def clinic(store: Store, settings: Settings) -> Clinic:
-    """Writes to the store."""
-    return Clinic(store, settings)
+async def clinic(settings: Settings) -> AsyncIterator[Clinic]:
+    """Writes to an empty database."""
+    opened = await Store.open(settings, load())
+    yield Clinic(opened, settings)
+    await opened.close()
+
+
+async def at_least(collection: Any, count: int, seconds: float = 20) -> None:
+    """Wait until a collection has so many documents."""
+    await _eventually(collection, lambda found: found >= count, seconds)
+
+
+async def emptied(collection: Any, seconds: float = 20) -> None:
+    """Wait until a collection has no documents."""
+    await _eventually(collection, lambda found: found == 0, seconds)
+
+
+async def _eventually(collection: Any, enough: Callable[[int], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not enough(found := await collection.count_documents({})):
+        assert time.monotonic() < deadline, f"{found} documents in {collection.name}"
+        await asyncio.sleep(0.02)
 
 
 def subscription(logical_id: str, endpoint: str, **overrides: Any) -> dict[str, Any]:
@@ -202,11 +206,11 @@ def basic(logical_id: str, code: str = "billing", **more: Any) -> dict[str, Any]
 
 
 @asynccontextmanager
-async def running(*works: Awaitable[None]) -> AsyncIterator[list["asyncio.Future[None]"]]:
+async def running(*works: Awaitable[None]) -> AsyncIterator[None]:
     """The works as tasks of this loop, cancelled at the end."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
-        yield tasks
+        yield
     finally:
         for task in tasks:
             task.cancel()
@@ -279,13 +283,13 @@ class Process:
 
 
 @pytest.fixture
-def processes(settings: Settings, clinic: Clinic) -> Iterable[Callable[[str], Process]]:
+def processes(settings: Settings, clinic: Clinic) -> Iterator[Callable[..., Process]]:
     """Starts real processes and ends those that a test leaves running."""
     del clinic
     started: list[Process] = []
 
-    def start(command: str) -> Process:
-        process = Process(command, settings)
+    def start(command: str, **overrides: Any) -> Process:
+        process = Process(command, settings.model_copy(update=overrides))
         process.start()
         started.append(process)
         return process
@@ -297,4 +301,4 @@ def processes(settings: Settings, clinic: Clinic) -> Iterable[Callable[[str], Pr
 
 def today() -> datetime:
     """Now, for `end` and the like."""
-    return datetime.now(UTC)  # noqa: DTZ011, TID251 - a test may look at the clock
+    return datetime.now(UTC)

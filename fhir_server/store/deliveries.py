@@ -16,7 +16,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.write_concern import WriteConcern
 
 from fhir_server.store.control import driver_errors_translated
-from fhir_server.store.events import MAJORITY, Document, Event
+from fhir_server.store.events import MAJORITY, POSITION, SEQUENCES, Document, Event
 from fhir_server.store.leases import expiry, taking
 
 
@@ -138,7 +138,7 @@ class DeliveryLog:
         wanted = {} if only is None else {"_id": {"$in": list(only)}}
         with driver_errors_translated():
             rows = (
-                await self._database["sequences"]
+                await self._database[SEQUENCES]
                 .find({"last": {"$gt": 0}, "status": "active", **wanted}, {"last": 1, "start": 1})
                 .to_list()
             )
@@ -176,7 +176,7 @@ class DeliveryLog:
             Transient: MongoDB is not available.
         """
         with driver_errors_translated():
-            row = await self._database["sequences"].find_one({"_id": subscription})
+            row = await self._database[SEQUENCES].find_one({"_id": subscription})
         if row is None:
             return None
         return Subscribed(
@@ -299,7 +299,12 @@ class DeliveryLog:
         """
         with driver_errors_translated():
             drains = {row["_id"]: row async for row in self._database["drains"].find({})}
-            rows = await self._database["sequences"].find({}).sort("_id", 1).to_list()
+            rows = (
+                await self._database[SEQUENCES]
+                .find({"_id": {"$ne": POSITION}})
+                .sort("_id", 1)
+                .to_list()
+            )
         found = []
         for row in rows:
             drain = drains.get(row["_id"], {})
@@ -323,7 +328,7 @@ class DeliveryLog:
         """
         with driver_errors_translated():
             rows = (
-                await self._database["sequences"]
+                await self._database[SEQUENCES]
                 .find({"counting": True, "end": {"$lte": now}}, {"_id": 1})
                 .to_list()
             )

@@ -16,6 +16,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from fhir_server.fhir.errors import Transient
 from fhir_server.store.control import driver_errors_translated
+from fhir_server.store.errors import is_transient
 from fhir_server.store.events import Document, Event, Token
 
 INSERTS: list[Document] = [
@@ -23,9 +24,9 @@ INSERTS: list[Document] = [
     {"$project": {"fullDocument": 1}},
 ]
 CURSOR_NOT_FOUND = 43
-LOST_HISTORY = frozenset({50811, 136, 222, 260, 280, 286, 9, 40585, 40576, 40647, 40649})
-"""Codes that say that the position is unusable: capped position lost, stream closed or fatal,
-history lost, and tokens that do not parse."""
+LOST_HISTORY = frozenset({136, 222, 260, 280, 286})
+"""Codes that end an open stream for good: capped position lost, stream closed, resume token not
+found, fatal change stream error, history lost."""
 
 
 class HistoryLost(Exception):
@@ -73,7 +74,7 @@ class EventStream:
         }
         try:
             with driver_errors_translated():
-                reply = await _asked(database, command, session)
+                reply = await _asked(database, command, session, positioned=after is not None)
         except BaseException:
             await session.end_session()
             raise
@@ -122,14 +123,19 @@ class EventStream:
 
 
 async def _asked(
-    database: AsyncDatabase[Document], command: Document, session: AsyncClientSession
+    database: AsyncDatabase[Document],
+    command: Document,
+    session: AsyncClientSession,
+    *,
+    positioned: bool = False,
 ) -> dict[str, Any]:
+    """The reply; with `positioned` whatever is wrong for good is taken to be the position."""
     try:
         return await database.command(
             command, session=session, codec_options=database.codec_options
         )
     except OperationFailure as error:
-        if error.code in LOST_HISTORY or error.has_error_label("NonResumableChangeStreamError"):
+        if error.code in LOST_HISTORY or (positioned and not is_transient(error)):
             raise HistoryLost from error
         if error.code == CURSOR_NOT_FOUND or error.has_error_label("ResumableChangeStreamError"):
             raise Transient("The change stream was interrupted.") from error

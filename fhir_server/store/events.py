@@ -14,20 +14,25 @@ from datetime import datetime
 from typing import Any, Self
 
 from bson.codec_options import CodecOptions
-from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, OperationFailure
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from fhir_server.store.collections import EVENTS, history_of
 from fhir_server.store.control import driver_errors_translated
+from fhir_server.store.find import find_by_ids
 
 Document = dict[str, Any]
 Token = Mapping[str, Any]
 
 MAJORITY = WriteConcern("majority")
-STATE = "sequencer"
+SEQUENCES = "sequences"
+POSITION = "|position"
+"""The id of the sequencer's own document among those of the Subscriptions; no legal FHIR id."""
+INSERTS = 10_000
+"""Most rows in one insert command."""
 NAMESPACE_EXISTS = 48
 
 
@@ -127,7 +132,7 @@ class EventLog:
             Transient: MongoDB is not available.
         """
         with driver_errors_translated():
-            for name in ("events", "deliveries", "sequences", "sequencer"):
+            for name in (EVENTS, "deliveries", SEQUENCES):
                 try:
                     await self._database.command({"create": name})
                 except OperationFailure as error:
@@ -147,14 +152,14 @@ class EventLog:
         """
         with driver_errors_translated():
             try:
-                await self._database["sequencer"].update_one(
-                    {"_id": STATE, "epoch": {"$lte": epoch}},
+                await self._database[SEQUENCES].update_one(
+                    {"_id": POSITION, "epoch": {"$lte": epoch}},
                     {"$set": {"epoch": epoch}},
                     upsert=True,
                 )
             except DuplicateKeyError as error:
                 raise LeadershipLost from error
-            state = await self._database["sequencer"].find_one({"_id": STATE})
+            state = await self._database[SEQUENCES].find_one({"_id": POSITION})
         return (state or {}).get("token")
 
     async def sequences(self) -> list[Document]:
@@ -164,7 +169,7 @@ class EventLog:
             Transient: MongoDB is not available.
         """
         with driver_errors_translated():
-            return await self._database["sequences"].find({}).to_list()
+            return await self._database[SEQUENCES].find({"_id": {"$ne": POSITION}}).to_list()
 
     async def backlog(self) -> list[Event]:
         """Everything that waits in the outbox, oldest first.
@@ -177,7 +182,7 @@ class EventLog:
         """
         with driver_errors_translated():
             rows = (
-                await self._database["events"]
+                await self._database[EVENTS]
                 .find({}, batch_size=5_000)
                 .sort([("t", 1), ("id", 1), ("v", 1)])
                 .allow_disk_use(True)
@@ -192,7 +197,7 @@ class EventLog:
             Transient: MongoDB is not available.
         """
         with driver_errors_translated():
-            found = self._database["events"].find({"_id": {"$in": list(keys)}}, {"_id": 1})
+            found = self._database[EVENTS].find({"_id": {"$in": list(keys)}}, {"_id": 1})
             return frozenset([row["_id"] async for row in found])
 
     async def oldest(self) -> datetime | None:
@@ -202,7 +207,7 @@ class EventLog:
             Transient: MongoDB is not available.
         """
         with driver_errors_translated():
-            rows = await self._database["events"].find({}).sort("$natural", 1).limit(1).to_list()
+            rows = await self._database[EVENTS].find({}).sort("$natural", 1).limit(1).to_list()
         return rows[0]["t"] if rows else None
 
     async def contents(self, events: Iterable[Event]) -> dict[str, bytes]:
@@ -216,13 +221,11 @@ class EventLog:
             if event.op != "delete":
                 wanted[event.type].append(f"{event.id}/{event.version}")
         found: dict[str, bytes] = {}
-        with driver_errors_translated():
-            for resource_type, ids in wanted.items():
-                rows = self._database[f"{resource_type}_history"].find(
-                    {"_id": {"$in": ids}}, {"json": 1}, batch_size=len(ids) + 1
-                )
-                async for row in rows:
-                    found[f"{resource_type}/{row['_id']}"] = bytes(row["json"])
+        for resource_type, ids in wanted.items():
+            rows = await find_by_ids(
+                self._database, history_of(resource_type), ids, projection={"json": 1}
+            )
+            found |= {f"{resource_type}/{row['_id']}": bytes(row["json"]) for row in rows}
         return found
 
     async def commit(self, batch: Batch, epoch: int) -> None:
@@ -245,24 +248,25 @@ class EventLog:
                 )
 
     async def _write(self, session: AsyncClientSession, batch: Batch, epoch: int) -> None:
-        state = await self._database["sequencer"].update_one(
-            {"_id": STATE, "epoch": epoch}, {"$set": {"token": batch.token}}, session=session
-        )
-        if state.matched_count != 1:
+        """Plain commands: this runs for every batch, and the driver's conveniences cost more."""
+        updates = [_position_update(batch.token, epoch), *_sequence_updates(batch)]
+        if await self._run(session, {"update": SEQUENCES, "updates": updates}) != len(updates):
+            # Everything else is inserted where it is missing, so it was the position.
             raise LeadershipLost
         if batch.events:
-            removed = await self._database["events"].delete_many(
-                {"_id": {"$in": list(batch.events)}}, session=session
-            )
-            if removed.deleted_count != len(batch.events):
+            gone = {"q": {"_id": {"$in": list(batch.events)}}, "limit": 0}
+            if await self._run(session, {"delete": EVENTS, "deletes": [gone]}) != len(batch.events):
                 raise AlreadySequenced
-        changes = _sequence_changes(batch)
-        if changes:
-            await self._database["sequences"].bulk_write(changes, session=session)
-        if batch.numbered:
-            await self._database["deliveries"].insert_many(
-                [_delivery(one) for one in batch.numbered], ordered=False, session=session
-            )
+        for start in range(0, len(batch.numbered), INSERTS):
+            rows = [_delivery(one) for one in batch.numbered[start : start + INSERTS]]
+            await self._run(session, {"insert": "deliveries", "documents": rows})
+
+    async def _run(self, session: AsyncClientSession, command: Document) -> int:
+        reply = await self._database.command(command, session=session)
+        if reply.get("writeErrors"):
+            raise RuntimeError(f"a batch of the sequencer was refused: {reply['writeErrors'][0]}")
+        affected: int = reply["n"]
+        return affected
 
 
 def in_version_order(events: list[Event]) -> list[Event]:
@@ -278,13 +282,18 @@ def in_version_order(events: list[Event]) -> list[Event]:
     return ordered
 
 
-def _sequence_changes(batch: Batch) -> list[UpdateOne]:
+def _position_update(token: Token, epoch: int) -> Document:
+    return {"q": {"_id": POSITION, "epoch": epoch}, "u": {"$set": {"token": token}}}
+
+
+def _sequence_updates(batch: Batch) -> list[Document]:
     fields: dict[str, Document] = {sub: dict(change) for sub, change in batch.sequences.items()}
     for one in batch.numbered:
         known = fields.setdefault(one.subscription, {})
         known["last"] = max(one.number, known.get("last", 0))
     return [
-        UpdateOne({"_id": sub}, {"$set": change}, upsert=True) for sub, change in fields.items()
+        {"q": {"_id": subscription}, "u": {"$set": change}, "upsert": True}
+        for subscription, change in fields.items()
     ]
 
 

@@ -44,7 +44,7 @@ def taking(holder: str, seconds: float) -> list[Document]:
     """
     ours = {"$eq": [{"$ifNull": ["$holder", ""]}, holder]}
     # A missing `expires` is less than any date.
-    free = {"$or": [{"$lt": ["$expires", "$$NOW"]}, ours]}
+    free = {"$or": [{"$lte": ["$expires", "$$NOW"]}, ours]}
     epoch = {"$ifNull": ["$epoch", 0]}
     return [
         {"$set": {"taken": free, "changed": {"$and": [free, {"$not": [ours]}]}}},

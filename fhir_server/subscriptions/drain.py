@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -21,10 +22,13 @@ from fhir_server.subscriptions.rights import Rights
 
 log = structlog.get_logger()
 
-MARGIN_SECONDS = 15.0
+MARGIN_SECONDS = 5.0
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 300.0
 PAGE = 50
+LOOK_SECONDS = 0.5
+"""How long a Subscription may have changed before its deliveries take notice."""
+SAVE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,25 @@ class Tools:
         return self.settings.subscription_timeout_seconds + MARGIN_SECONDS
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A Subscription and its holder's rights, as of a moment ago.
+
+    Attributes:
+        until: by the monotonic clock, when to look again.
+    """
+
+    until: float
+    subscribed: Subscribed
+    version: int
+    resource: Resource
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether anything may be sent."""
+        end = end_of(self.resource)
+        return self.resource.get("status") == "active" and (end is None or end > now)
+
+
 class SubscriptionDrain:
     """One claimed Subscription; `work` as often as there may be something to do."""
 
@@ -53,6 +76,8 @@ class SubscriptionDrain:
         self._tools = tools
         self._drain = drain
         self._renewed = time.monotonic()
+        self._saved = drain.next
+        self._known: _Known | None = None
 
     @classmethod
     async def claim(cls, tools: Tools, subscription: str) -> "SubscriptionDrain | None":
@@ -85,6 +110,8 @@ class SubscriptionDrain:
         Raises:
             Transient: MongoDB is not available.
         """
+        with suppress(ClaimLost):
+            await self._save()
         await self._tools.deliveries.release(self._drain)
 
     async def work(self) -> float | None:
@@ -99,32 +126,41 @@ class SubscriptionDrain:
             ClaimLost: another deliverer has taken over.
         """
         tools, subscription = self._tools, self._drain.subscription
-        subscribed, current = await asyncio.gather(
-            tools.deliveries.subscribed(subscription),
-            tools.deliveries.current(subscription),
+        following = self._drain.next
+        known, page = await asyncio.gather(
+            self._look(), tools.deliveries.pending(subscription, following, PAGE)
         )
-        if subscribed is None or current is None:
+        if known is None or not known.is_open(tools.clock()):
+            self._known = None
             return None
-        resource = codec.decode(current.content)
-        if not _is_open(resource, tools.clock()):
-            return None
-        wait = self._wait(current.version)
+        wait = self._wait(known.version)
         if wait > 0:
             return wait
-        first = max(self._drain.next, subscribed.start)
-        page = await tools.deliveries.pending(subscription, first, PAGE)
+        if known.subscribed.start > following:
+            page = await tools.deliveries.pending(subscription, known.subscribed.start, PAGE)
         if not page:
             return None
         contents = await tools.events.contents(one.event for one in page)
         for delivery in page:
-            content = contents.get(delivery.event.key)
-            if not await self._tell(subscribed, current.version, resource, delivery, content):
-                return self._wait(current.version)
-        return 0 if len(page) == PAGE else await self._more()
+            if not await self._tell(known, delivery, contents.get(delivery.event.key)):
+                return self._wait(known.version)
+        await self._save()
+        # A shorter page was all there was; what came meanwhile is told of by a hint.
+        return 0 if len(page) == PAGE else None
 
-    async def _more(self) -> float | None:
-        more = await self._tools.deliveries.pending(self._drain.subscription, self._drain.next, 1)
-        return 0 if more else None
+    async def _look(self) -> "_Known | None":
+        """The Subscription as it is now, or was a moment ago; None when there is none."""
+        now = time.monotonic()
+        if self._known is None or self._known.until < now:
+            subscribed, current = await asyncio.gather(
+                self._tools.deliveries.subscribed(self._drain.subscription),
+                self._tools.deliveries.current(self._drain.subscription),
+            )
+            if subscribed is None or current is None:
+                return None
+            resource = codec.decode(current.content)
+            self._known = _Known(now + LOOK_SECONDS, subscribed, current.version, resource)
+        return self._known
 
     def _wait(self, version: int) -> float:
         """Seconds until the next attempt; a changed Subscription is tried at once."""
@@ -133,20 +169,13 @@ class SubscriptionDrain:
             return 0
         return max(0.0, (trouble.due_at - self._tools.clock()).total_seconds())
 
-    async def _tell(
-        self,
-        subscribed: Subscribed,
-        version: int,
-        resource: Resource,
-        delivery: Delivery,
-        content: bytes | None,
-    ) -> bool:
+    async def _tell(self, known: "_Known", delivery: Delivery, content: bytes | None) -> bool:
         """Deliver one event or pass it over; false after a failure."""
         tools = self._tools
         refusal = (
             "content-missing"
             if content is None
-            else await tools.rights.refusal(subscribed, delivery.event, content)
+            else await tools.rights.refusal(known.subscribed, delivery.event, content)
         )
         if refusal is not None:
             log.info("notification_withheld", subscription=delivery.subscription, reason=refusal)
@@ -154,11 +183,13 @@ class SubscriptionDrain:
             await self._advance(delivery)
             return True
         assert content is not None  # noqa: S101 - refused above
-        outcome = await self._send(resource, delivery, content)
+        outcome = await self._send(known.resource, delivery, content)
         if outcome.accepted:
             await self._advance(delivery)
             return True
-        await self._fail(version, delivery, outcome)
+        self._known = None
+        await self._save()
+        await self._fail(known.version, delivery, outcome)
         return False
 
     async def _send(self, resource: Resource, delivery: Delivery, content: bytes) -> Outcome:
@@ -181,11 +212,19 @@ class SubscriptionDrain:
             return await tools.hook.send(notification)
 
     async def _advance(self, delivery: Delivery) -> None:
-        tools = self._tools
-        following = delivery.number + 1
+        """Go on; written down a few times a second, as a crash may repeat a delivery anyway."""
+        self._drain = replace(self._drain, next=delivery.number + 1, trouble=None)
+        if time.monotonic() - self._renewed >= SAVE_SECONDS:
+            await self._save()
+
+    async def _save(self) -> None:
+        """Write down how far we are and hold on to the claim."""
+        tools, following = self._tools, self._drain.next
+        if following == self._saved:
+            return
         if not await tools.deliveries.advance(self._drain, following, tools.lease_seconds):
             raise ClaimLost
-        self._drain = replace(self._drain, next=following, trouble=None)
+        self._saved = following
         self._renewed = time.monotonic()
 
     async def _fail(self, version: int, delivery: Delivery, outcome: Outcome) -> None:
@@ -246,8 +285,3 @@ def next_trouble(
         wait = max(wait, float(outcome.retry_after))
     due_at = min(now + timedelta(seconds=wait), since + budget)
     return Trouble(version, since, tries, due_at, outcome.error or "")
-
-
-def _is_open(resource: Resource, now: datetime) -> bool:
-    end = end_of(resource)
-    return resource.get("status") == "active" and (end is None or end > now)

@@ -43,6 +43,11 @@ class Matcher:
         """The types that somebody watches: only their versions need to be loaded."""
         return frozenset(kind for kind, watches in self._by_type.items() if watches)
 
+    @property
+    def most(self) -> int:
+        """How many Subscriptions watch the most watched type; at least 1."""
+        return max((len(watches) for watches in self._by_type.values()), default=0) or 1
+
     def follow(self, followed: Followed, now: datetime) -> None:
         """Watch for a Subscription as it is now, or no longer.
 

@@ -54,6 +54,11 @@ class Numbering:
             self._followed[followed.id] = followed
             self._watch(followed, now, self.broken)
 
+    @property
+    def watched(self) -> int:
+        """How many Subscriptions one event can concern at most; 1 if none."""
+        return self._matcher.most
+
     def requested(self, now: datetime) -> list[str]:
         """The Subscriptions that wait to be turned on."""
         return [one.id for one in self._followed.values() if one.asks(now)]

@@ -42,6 +42,8 @@ log = structlog.get_logger()
 
 LEASE = "sequencer"
 BATCH = 500
+DELIVERIES = 20_000
+"""Most deliveries that one transaction may have to insert, if all Subscriptions match."""
 IDLE_SECONDS = 1.0
 """How long one look at the quiet stream lasts."""
 GATHER_SECONDS = 0.1
@@ -121,10 +123,12 @@ class Sequencer:
         log.info("sequencer_leads", epoch=epoch, subscriptions=len(known), backlog=len(backlog))
         try:
             self._act(numbering.requested(self._clock()), numbering.broken)
-            for start in range(0, len(backlog), BATCH):
-                gathered = _Gathered(stream.token, time.monotonic())
-                await self._gather(gathered, numbering, backlog[start : start + BATCH])
-                await self._commit(gathered, epoch)
+            gathered = _Gathered(stream.token, time.monotonic())
+            while backlog:
+                size = min(BATCH, max(1, DELIVERIES // numbering.watched))
+                await self._gather(gathered, numbering, backlog[:size])
+                gathered = await self._commit(gathered, epoch)
+                del backlog[:size]
             await self._follow(stream, numbering, epoch)
         finally:
             await stream.close()
@@ -152,15 +156,21 @@ class Sequencer:
     async def _follow(self, stream: EventStream, numbering: Numbering, epoch: int) -> None:
         gathered = _Gathered(stream.token, time.monotonic())
         while True:
+            before = stream.token
             page = await stream.next(BATCH, GATHER_SECONDS if gathered.events else IDLE_SECONDS)
+            rest = page.events
+            while len(rest) > (size := max(1, DELIVERIES // numbering.watched)):
+                # The position stays before the page: what is done is told apart by the outbox.
+                gathered.token = before
+                await self._gather(gathered, numbering, rest[:size])
+                gathered = await self._commit(gathered, epoch)
+                rest = rest[size:]
+            if rest:
+                await self._gather(gathered, numbering, rest)
             gathered.token = page.token
-            if page.events:
-                await self._gather(gathered, numbering, page.events)
             age = time.monotonic() - gathered.since
-            limit = GATHER_SECONDS if gathered.events else TOKEN_SECONDS
-            if gathered.urgent or age >= limit:
-                await self._commit(gathered, epoch)
-                gathered = _Gathered(stream.token, time.monotonic())
+            if gathered.urgent or age >= (GATHER_SECONDS if gathered.events else TOKEN_SECONDS):
+                gathered = await self._commit(gathered, epoch)
 
     async def _gather(
         self, gathered: _Gathered, numbering: Numbering, events: Sequence[Event]
@@ -179,12 +189,14 @@ class Sequencer:
         gathered.requested |= step.requested
         gathered.broken |= step.broken
 
-    async def _commit(self, gathered: _Gathered, epoch: int) -> None:
+    async def _commit(self, gathered: _Gathered, epoch: int) -> _Gathered:
+        """Write what was gathered and tell of it; gives an empty one for what follows."""
         batch = Batch(gathered.token, gathered.events, gathered.numbered, gathered.sequences)
         await self._events.commit(batch, epoch)
         concerned = {one.subscription for one in gathered.numbered} | gathered.sequences.keys()
         self._hints.publish(concerned)
         self._act(gathered.requested, gathered.broken)
+        return _Gathered(gathered.token, time.monotonic())
 
     def _act(self, requested: Iterable[str], broken: Mapping[str, str]) -> None:
         """Turn Subscriptions on, or say why not, beside the stream: it will hear of it."""
