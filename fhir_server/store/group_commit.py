@@ -31,7 +31,10 @@ _LONGEST_QUEUE = 4_096
 _LARGEST_GROUP_BYTES = 8_000_000
 _PATIENCE_SECONDS = 12.0
 """Longer than an election, and than MongoDB keeps what a killed process was writing locked."""
-_FIRST_DELAY_MILLISECONDS = 4
+_TRUSTING_ATTEMPTS = 3
+"""Most members of a group that was overtaken are innocent; decided anew, the others are refused or
+fit again. Only a group that fails this often is split."""
+_FIRST_DELAY_MILLISECONDS = 2
 _LONGEST_DELAY_MILLISECONDS = 500
 
 
@@ -216,17 +219,24 @@ class GroupCommit:
         self._retry(members, error)
 
     def _retry(self, members: list[Member], error: Exception) -> None:
-        """Decide again soon, in smaller company, so that nobody fails because of others."""
-        company = max(1, len(members) // 2)
+        """Decide again soon, after a while in smaller company, so that nobody fails for others."""
         loop = asyncio.get_running_loop()
+        again: list[Member] = []
         for member in members:
             member.attempts += 1
-            member.company = min(member.company, company)
+            if member.attempts >= _TRUSTING_ATTEMPTS:
+                member.company = min(member.company, max(1, len(members) // 2))
             if loop.time() - member.since > _PATIENCE_SECONDS:
                 self._give_up([member], error)
             else:
-                delay = _delay_seconds(member.attempts)
-                loop.call_later(delay, self._enqueue, [member])
+                again.append(member)
+        if again:
+            attempts = min(member.attempts for member in again)
+            loop.call_later(_delay_seconds(attempts), self._come_back, again)
+
+    def _come_back(self, members: list[Member]) -> None:
+        self._put_back(members)
+        self._wake()
 
     def _give_up(self, members: list[Member], error: Exception) -> None:
         for member in members:
