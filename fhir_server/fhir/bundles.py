@@ -51,6 +51,18 @@ class HistoryEntry(NamedTuple):
     json: bytes
 
 
+class _Starts(dict[str, bytes]):
+    """The first bytes of an entry, by resource type; made once per type and page."""
+
+    def __init__(self, base_url: str) -> None:
+        super().__init__()
+        self._base_url = base_url
+
+    def __missing__(self, resource_type: str) -> bytes:
+        start = self[resource_type] = f'{{"fullUrl":"{self._base_url}/{resource_type}/'.encode()
+        return start
+
+
 def _head(kind: str, links: Links, total: int | None) -> bytes:
     parts = [b'{"resourceType":"Bundle","type":"', kind.encode(), b'"']
     if total is not None:
@@ -78,10 +90,10 @@ def searchset(
         total: of all pages; None when it is not known.
         outcome: warnings to the caller, an entry of search mode `outcome`.
     """
-    base = base_url.encode()
+    starts = _Starts(base_url)
     entries = [
-        b'{"fullUrl":"%b/%b/%b","resource":%b,"search":{"mode":"match"}}'
-        % (base, match.type.encode(), match.id.encode(), match.json)
+        b'%b%b","resource":%b,"search":{"mode":"match"}}'
+        % (starts[match.type], match.id.encode(), match.json)
         for match in matches
     ]
     if outcome is not None:

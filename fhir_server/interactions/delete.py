@@ -1,7 +1,6 @@
 """delete: gone from reads and searches, kept in history (https://hl7.org/fhir/R4/http.html#delete)."""
 
 from fhir_server.context import RequestContext
-from fhir_server.fhir.errors import NotSupported
 from fhir_server.fhir.exchange import Answer, Request, version_of
 from fhir_server.fhir.ids import is_id
 from fhir_server.fhir.preconditions import WriteCondition, write_condition
@@ -16,8 +15,6 @@ async def delete(store: Store, ctx: RequestContext, request: Request) -> Answer:
         VersionConflict: If-Match names another version than the current one.
         Conflict: others depend on it.
     """
-    if request.pairs:
-        raise NotSupported("Parameters are not offered on delete; nothing was deleted")
     condition = write_condition(request)
     if not is_id(request.id):
         condition.check(f"{request.type} of this id", None)

@@ -6,7 +6,7 @@ from fhir_server.auth import policy
 from fhir_server.context import RequestContext
 from fhir_server.definitions.registry import Registry
 from fhir_server.definitions.submission import check_submission
-from fhir_server.fhir.errors import Invalid, MethodNotAllowed, NotSupported, Required
+from fhir_server.fhir.errors import Invalid, MethodNotAllowed, Required
 from fhir_server.fhir.exchange import Answer, Request, version_of
 from fhir_server.fhir.ids import is_id
 from fhir_server.fhir.preconditions import WriteCondition, write_condition
@@ -23,8 +23,6 @@ async def update(store: Store, registry: Registry, ctx: RequestContext, request:
         VersionConflict: If-Match names another version than the current one.
         FhirError: the resource is not valid, or the present state forbids it.
     """
-    if request.pairs:
-        raise NotSupported("Parameters are not offered on update; nothing was changed")
     if not is_id(request.id):
         raise Invalid("An id has 1 to 64 of the characters A-Z, a-z, 0-9, - and .")
     condition = write_condition(request)

@@ -11,7 +11,7 @@ from fhir_server.auth import policy
 from fhir_server.context import RequestContext
 from fhir_server.definitions.parameters import parse_parameters
 from fhir_server.definitions.registry import Registry
-from fhir_server.fhir.errors import FhirError, Issues
+from fhir_server.fhir.errors import FhirError, Issues, NotSupported
 from fhir_server.fhir.exchange import Answer, Request, query_string
 from fhir_server.fhir.ids import IdSource
 from fhir_server.observability import REFUSED_BOOKINGS
@@ -27,6 +27,9 @@ Handler = Callable[[RequestContext, Request], Awaitable[Answer]]
 
 WRITES = frozenset({"create", "update", "delete", OPERATION})
 """Their success is audited inside their transaction; all else is audited here."""
+
+TAKE_PARAMETERS = frozenset({"search-type", "history-instance"})
+"""All others refuse parameters, lest a conditional update is taken for a plain one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,11 @@ class Dispatcher:
         return answer
 
     async def _answer(self, ctx: RequestContext, request: Request) -> Answer:
+        if request.pairs and request.interaction not in TAKE_PARAMETERS:
+            raise NotSupported(
+                f"Parameters are not offered on {request.interaction}: "
+                f"{', '.join(sorted({name[:60] for name, _ in request.pairs}))}"
+            )
         if request.interaction != OPERATION:
             policy.authorize(ctx.principal, request.type, request.interaction)
             return await self.handlers[request.interaction](ctx, request)

@@ -123,7 +123,11 @@ class FhirEndpoint:
                 "use POST [type]/_search"
             )
         # `_format` and `_pretty` do not count as search parameters.
-        return parse_pairs(raw.decode("latin-1"), self._settings.max_search_parameters + 2)
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            raise Invalid("The query is not UTF-8") from None
+        return parse_pairs(text, self._settings.max_search_parameters + 2)
 
     def _body(self, exchange: Exchange) -> HttpBody:
         return HttpBody(

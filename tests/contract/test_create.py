@@ -56,3 +56,9 @@ def test_conditional_create_is_refused_and_creates_nothing(client: Client) -> No
     answer = client.post("Patient", patient(), If_None_Exist="identifier=a")
     assert answer.status == 400
     assert answer.codes == ["not-supported"]
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_create_refuses_parameters(client: Client) -> None:
+    """None is offered."""
+    assert client.post("Patient?identifier=a", patient()).status == 400
