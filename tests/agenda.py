@@ -289,7 +289,7 @@ def assert_consistent(agenda: Agenda) -> None:
     for reference, one in slots.items():
         kind = {"busy": "busy", "busy-tentative": "tentative", "busy-unavailable": "blocked"}
         if one["status"] in kind:
-            schedule_reference = one["schedule"]["reference"]
+            schedule_reference = one["schedule"]["reference"].removeprefix(f"{BASE_URL}/")
             span = microseconds(one["start"]), microseconds(one["end"])
             expected[reference] = (*span, schedule_reference, kind[one["status"]])
     seen: dict[str, tuple[int, int, str, str]] = {}

@@ -221,7 +221,7 @@ def _held(case: SlotCase, status: str | None = None) -> errors.Conflict:
         refusals.HELD_BY_APPOINTMENT,
         f"An Appointment holds {case.reference}: its status, time and Schedule follow the "
         f"Appointment. {remedy}",
-        case.changed_element or "Slot",
+        "Slot.status" if status else case.changed_element or "Slot",
     )
 
 
