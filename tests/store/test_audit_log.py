@@ -59,7 +59,7 @@ async def test_records_are_written_without_waiting_for_more(store: Store) -> Non
     """A single record is there soon after, while the store stays open."""
     await store.record_access(access_record(context(), "search-type", query="status=free"))
     async with asyncio.timeout(5):
-        while not (found := await _records(store)):  # noqa: ASYNC110 - it is in the database
+        while not (found := await _records(store)):
             await asyncio.sleep(0.02)
     assert found[0]["query"] == "status=free"
 
