@@ -34,7 +34,7 @@ GROUP_COMMIT_MEMBERS = Histogram(
     buckets=_SIZE_BUCKETS,
 )
 COMMIT_RETRIES = Counter(
-    "fhir_server_commit_retries", "Commits repeated after a transient conflict."
+    "fhir_server_commit_retries", "Writes decided again after a conflict or a failure."
 )
 
 

@@ -17,6 +17,7 @@ from pymongo.errors import PyMongoError
 from fhir_server.context import Clock, RequestContext
 from fhir_server.fhir.errors import FhirError, Transient
 from fhir_server.fhir.ids import IdSource
+from fhir_server.observability import COMMIT_RETRIES, GROUP_COMMIT_MEMBERS
 from fhir_server.scheduling.plan import Decide
 from fhir_server.store.commit import Batch, OutcomeUnknown, Overtaken
 from fhir_server.store.errors import is_transient
@@ -170,6 +171,7 @@ class GroupCommit:
         except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the callers
             self._isolate(members, error)
         else:
+            GROUP_COMMIT_MEMBERS.observe(len(ready))
             group.written = set().union(*(one.writes for one in ready))
             for one in ready:
                 one.member.resolve(one.committed())
@@ -222,6 +224,7 @@ class GroupCommit:
         """Decide again soon, after a while in smaller company, so that nobody fails for others."""
         loop = asyncio.get_running_loop()
         again: list[Member] = []
+        COMMIT_RETRIES.inc(len(members))
         for member in members:
             member.attempts += 1
             if member.attempts >= _TRUSTING_ATTEMPTS:
