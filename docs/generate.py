@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fhir_server.definitions.loader import load
-
 from fhir_server.definitions.registry import Registry
 from fhir_server.definitions.search_parameter import SearchParameter
 from fhir_server.settings import PREFIX, Settings
