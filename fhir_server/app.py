@@ -18,6 +18,7 @@ from fhir_server.context import Clock, system_clock
 from fhir_server.definitions import loader
 from fhir_server.definitions.artefact import ArtefactErrors
 from fhir_server.definitions.registry import Registry
+from fhir_server.fhir.errors import FhirError
 from fhir_server.fhir.ids import IdSource, time_ordered_id
 from fhir_server.interactions.capabilities import statement
 from fhir_server.interactions.create import create as create_interaction
@@ -30,12 +31,13 @@ from fhir_server.interactions.vread import vread
 from fhir_server.observability import configure_logging
 from fhir_server.operator_error import OperatorError
 from fhir_server.rest.dispatch import Dispatcher, Handler
-from fhir_server.rest.endpoint import Authenticate, FhirEndpoint
-from fhir_server.rest.health import Check, HealthEndpoint
+from fhir_server.rest.endpoint import TENANT, Authenticate, FhirEndpoint
+from fhir_server.rest.health import Check, HealthEndpoint, Lag
 from fhir_server.rest.middleware import Exchange, Middleware, Scope, Send
 from fhir_server.rest.response import Response
 from fhir_server.rest.router import Router
 from fhir_server.settings import Settings, load_settings
+from fhir_server.store.events import EventLog
 from fhir_server.store.readiness import has_primary
 from fhir_server.store.store import Store
 from fhir_server.store.tokens import Tokens
@@ -148,7 +150,7 @@ class Parts:
                 store, registry, settings, new_id, handlers, operations.HANDLERS
             )
             fhir = _fhir_endpoint(settings, registry, dispatcher, authenticate, clock)
-            health = HealthEndpoint(_checks(store, redis_client), authenticate)
+            health = HealthEndpoint(_checks(store, redis_client), _lag(store, clock), authenticate)
             return cls(fhir, health, authorization, new_id, closing.pop_all())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -197,10 +199,23 @@ def _handlers(
         "vread": partial(vread, store),
         "history-instance": partial(history_instance, store, settings),
         "search-type": partial(search_type, store, registry, settings),
-        "create": partial(create_interaction, store, registry, new_id),
-        "update": partial(update, store, registry),
+        "create": partial(create_interaction, store, registry, settings, new_id),
+        "update": partial(update, store, registry, settings),
         "delete": partial(delete, store),
     }
+
+
+def _lag(store: Store, clock: Clock) -> Lag:
+    events = EventLog(store.database(TENANT))
+
+    async def lag() -> float | None:
+        try:
+            oldest = await events.oldest()
+        except FhirError:
+            return None
+        return 0.0 if oldest is None else max(0.0, (clock() - oldest).total_seconds())
+
+    return lag
 
 
 def _checks(store: Store, redis_client: redis.asyncio.Redis) -> Mapping[str, Check]:

@@ -8,11 +8,18 @@ from fhir_server.fhir.exchange import Answer, Request, version_of
 from fhir_server.fhir.ids import IdSource
 from fhir_server.fhir.types import Resource
 from fhir_server.scheduling.plan import Decide, Plan, View, Write
+from fhir_server.settings import Settings
 from fhir_server.store.store import Store
+from fhir_server.subscription_rules import SUBSCRIPTION, check_subscription
 
 
 async def create(
-    store: Store, registry: Registry, new_id: IdSource, ctx: RequestContext, request: Request
+    store: Store,
+    registry: Registry,
+    settings: Settings,
+    new_id: IdSource,
+    ctx: RequestContext,
+    request: Request,
 ) -> Answer:
     """201 with the new resource and where it is.
 
@@ -27,6 +34,8 @@ async def create(
     resource = await request.body.resource()
     resource.pop("id", None)
     check_submission(registry, request.type, resource)
+    if request.type == SUBSCRIPTION:
+        check_subscription(registry, settings, resource, ctx.now)
     logical_id = new_id()
     committed = await store.run(
         ctx, plan_create(request.type, logical_id, resource), interaction="create"

@@ -12,10 +12,14 @@ from fhir_server.fhir.ids import is_id
 from fhir_server.fhir.preconditions import WriteCondition, write_condition
 from fhir_server.fhir.types import Resource
 from fhir_server.scheduling.plan import Action, Decide, Plan, View, Write
+from fhir_server.settings import Settings
 from fhir_server.store.store import Store
+from fhir_server.subscription_rules import SUBSCRIPTION, check_subscription
 
 
-async def update(store: Store, registry: Registry, ctx: RequestContext, request: Request) -> Answer:
+async def update(
+    store: Store, registry: Registry, settings: Settings, ctx: RequestContext, request: Request
+) -> Answer:
     """200 with the new version; 201 when there was none or it had been deleted.
 
     Raises:
@@ -39,7 +43,11 @@ async def update(store: Store, registry: Registry, ctx: RequestContext, request:
             )
         policy.authorize(ctx.principal, request.type, "update-create")
 
-    decide = plan_update(request, resource, condition, allow_creation)
+    def check_content(previous: Resource | None) -> None:
+        if request.type == SUBSCRIPTION:
+            check_subscription(registry, settings, resource, ctx.now, previous=previous)
+
+    decide = plan_update(request, resource, condition, allow_creation, check_content)
     committed = await store.run(ctx, decide, interaction="update")
     written = version_of(committed.versions, request.type, request.id)
     return Answer.of_written(ctx.base_url, written, 201 if committed.result else 200)
@@ -62,6 +70,7 @@ def plan_update(
     resource: Resource,
     condition: WriteCondition,
     allow_creation: Callable[[], None],
+    check_content: Callable[[Resource | None], None],
 ) -> Decide:
     """The decision to store the next version; its plan's result tells whether it is a creation.
 
@@ -70,6 +79,7 @@ def plan_update(
         resource: its new content.
         condition: what If-Match or If-None-Match demands.
         allow_creation: raises when the caller may not create the resource this way.
+        check_content: raises when the content is not allowed in place of the live one.
     """
 
     def decide(view: View) -> Plan:
@@ -79,6 +89,7 @@ def plan_update(
         condition.check(f"{request.type}/{request.id}", live)
         if is_new:
             allow_creation()
+        check_content(None if current is None or is_new else current.resource)
         action: Action = "create" if is_new else "update"
         expected = 0 if current is None else current.version
         write = Write(request.type, request.id, action, resource, "PUT", expected)

@@ -27,7 +27,7 @@ class Alternative(Conflict):
 async def offer_alternatives(
     store: Store, registry: Registry, settings: Settings, ctx: RequestContext, taken: SlotTaken
 ) -> FhirError:
-    """The refusal with up to three free Slots from the wanted time on, as the caller may see them.
+    """The refusal with up to three free Slots after the wanted time, as the caller may see them.
 
     The search is a courtesy: when it fails or is not allowed, the refusal goes out alone.
     """
@@ -43,7 +43,8 @@ async def offer_alternatives(
 async def _free_slots(
     store: Store, registry: Registry, settings: Settings, ctx: RequestContext, taken: SlotTaken
 ) -> list[Resource]:
-    earliest: datetime = max(taken.start, ctx.now)
+    # What overlaps the wanted time is no better than that.
+    earliest: datetime = max(taken.end, ctx.now)
     request = parse_search(
         registry.types["Slot"],
         [

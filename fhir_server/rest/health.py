@@ -14,17 +14,22 @@ from fhir_server.rest.response import Response
 Check = Callable[[], Awaitable[str | None]]
 """None when all is well, else what is wrong in a few words, without addresses or secrets."""
 
+Lag = Callable[[], Awaitable[float | None]]
+
 
 class HealthEndpoint:
     """Answers /health/live, /health/ready and /metrics.
 
     Args:
         checks: what readiness depends on, by name.
+        lag: for how many seconds the oldest event waits to be numbered, None if not known; told,
+            but no reason to keep requests away.
         authenticate: /metrics needs a valid token, whatever its scopes.
     """
 
-    def __init__(self, checks: Mapping[str, Check], authenticate: Authenticate) -> None:
+    def __init__(self, checks: Mapping[str, Check], lag: Lag, authenticate: Authenticate) -> None:
         self._checks = checks
+        self._lag = lag
         self._authenticate = authenticate
 
     async def answer(self, exchange: Exchange, segments: list[str]) -> Response:
@@ -54,6 +59,7 @@ class HealthEndpoint:
         told = {
             "status": "ready" if is_ready else "not ready",
             "checks": {name: problem or "ok" for name, problem in found.items()},
+            "sequencer_lag_seconds": await self._lag(),
         }
         return _plain(200 if is_ready else 503, b"application/json", orjson.dumps(told))
 
