@@ -17,6 +17,7 @@ from fhir_server.outbound import check_url
 from fhir_server.search.request import SearchRequest, parse_search
 from fhir_server.settings import Settings
 
+SUBSCRIPTION = "Subscription"
 PAYLOAD_TYPES = frozenset({"application/fhir+json", "application/json"})
 PAYLOAD_PARAMETERS = {"charset": frozenset({"utf-8"}), "fhirversion": frozenset({"4.0", "4.0.1"})}
 
