@@ -5,7 +5,7 @@ from typing import Any
 
 from bson.codec_options import CodecOptions
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
+from pymongo.errors import AutoReconnect, PyMongoError, ServerSelectionTimeoutError
 
 from fhir_server.store.errors import translate
 
@@ -62,7 +62,7 @@ async def find(
     if milliseconds:
         command["maxTimeMS"] = milliseconds
     try:
-        reply = await database.command(command, codec_options=CODEC)
+        reply = await _ask(database, command)
         cursor = reply["cursor"]
         found: list[Document] = cursor["firstBatch"]
         while cursor["id"]:
@@ -72,6 +72,16 @@ async def find(
     except PyMongoError as error:
         raise translate(error) from error
     return found
+
+
+async def _ask(database: Database, command: Document) -> Document:
+    """A command that only reads; asked once more when the connection was lost under it."""
+    try:
+        return await database.command(command, codec_options=CODEC)
+    except ServerSelectionTimeoutError:
+        raise
+    except AutoReconnect:
+        return await database.command(command, codec_options=CODEC)
 
 
 async def find_by_ids(

@@ -192,7 +192,7 @@ class Store:
             request,
             restriction,
             secret=await self.secret(_PAGING),
-            milliseconds=round(self._settings.search_seconds * 1_000),
+            milliseconds=max(1, round(self._settings.search_seconds * 1_000)),
         )
 
     async def run(self, context: RequestContext, decide: Decide, *, interaction: str) -> Committed:

@@ -197,6 +197,13 @@ async def test_a_connection_lost_once_is_survived(
     assert await assert_consistent(store, "Basic") == {"first": 2}
 
 
+@pytest.mark.parametrize("side", ["cut_before", "cut_after"])
+async def test_a_read_survives_a_lost_connection(store: Store, wire: _Wire, side: str) -> None:
+    """Reads are asked again once, unseen by the caller."""
+    setattr(wire, side, _times(1, b"find\x00"))
+    assert (await store.read(context(), "Basic", "first")).version == 1
+
+
 async def test_a_commit_whose_answers_are_all_lost_is_looked_up(
     settings: Settings, wire: _Wire, store: Store
 ) -> None:

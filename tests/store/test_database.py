@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from fhir_server.commands.reindex import command
 from fhir_server.embedded import binaries
 from fhir_server.settings import Settings
 from fhir_server.store.database import Connection
@@ -169,3 +171,21 @@ async def _open_when_it_answers(settings: Settings) -> None:
         except DatabaseUnusable as told:
             if "no MongoDB primary answers" not in str(told):
                 raise
+
+
+async def test_the_command_reindexes_only_if_needed(settings: Settings) -> None:
+    """`--if-needed` does nothing while searches are up to date; without it, it says what it did."""
+    async with opened(settings) as store:
+        await store.run(context(), creating(basic(), "a"), interaction="create")
+        await store.database("default")["Basic"].update_many({}, {"$set": {"ix": {}}})
+    environment = {
+        "FHIR_SERVER_MONGODB_URL": settings.mongodb_url,
+        "FHIR_SERVER_DATABASE_PREFIX": settings.database_prefix,
+        "FHIR_SERVER_DATA_DIR": str(settings.data_dir),
+    }
+    runner = CliRunner(env=environment)
+    unneeded = await asyncio.to_thread(runner.invoke, command, ["--if-needed"])
+    assert (unneeded.exit_code, unneeded.output) == (0, "")
+    done = await asyncio.to_thread(runner.invoke, command, [])
+    assert done.exit_code == 0
+    assert done.output.endswith("1 of about 1 resources were indexed anew\n")
