@@ -106,14 +106,13 @@ def _move(draft: Draft, write: Write) -> _Move | None:
     if not slots_before and not slots_after:
         return None
     same_hold = (kind_before, slots_before) == (kind_after, slots_after)
-    if same_hold and _same_time(before, after) and not _any_written(draft, slots_after):
+    untouched = same_hold and before and after and _same_time(before, after)
+    if untouched and not _any_written(draft, slots_after):
         return None
     return _Move(f"Appointment/{write.id}", after, kind_after, slots_before, slots_after)
 
 
-def _same_time(before: Resource | None, after: Resource | None) -> bool:
-    if before is None or after is None:
-        return False
+def _same_time(before: Resource, after: Resource) -> bool:
     return all(before.get(element) == after.get(element) for element in ("start", "end"))
 
 

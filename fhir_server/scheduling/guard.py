@@ -57,6 +57,8 @@ def _settle(draft: Draft, found: Claims, moved: Iterable[SlotCase]) -> tuple[Cel
     cases = {case.id: case for case in moved}
     for logical_id in found.slots:
         cases.setdefault(logical_id, slot_case.slot_case(draft, logical_id))
+    if not cases:
+        return ()
     if not found.before:
         _refuse_plainly(found, cases)
     _prefetch_cells(draft, cases.values())
@@ -100,8 +102,7 @@ def _refuse_plainly(found: Claims, cases: Mapping[str, SlotCase]) -> None:
 
 def _prefetch_cells(draft: Draft, cases: Iterable[SlotCase]) -> None:
     times = [time for case in cases for time in (case.time_before, case.time_after) if time]
-    if times:
-        draft.view.prefetch(cells=claims.first_cells(times))
+    draft.view.prefetch(cells=claims.first_cells(times))
 
 
 def _prefetch_schedules(draft: Draft, cases: Iterable[SlotCase]) -> None:

@@ -4,6 +4,7 @@ Times are microseconds since the epoch, spans half-open.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from fhir_server.fhir.dates import parse
@@ -37,6 +38,7 @@ class NamedSlot(NamedTuple):
     id: str | None
 
 
+@lru_cache(maxsize=8_192)
 def instant_of(text: str) -> int:
     """Microseconds since the epoch of a FHIR instant."""
     return parse(text, instant=True).low

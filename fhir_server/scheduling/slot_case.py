@@ -77,8 +77,6 @@ class SlotCase:
     @property
     def changed_element(self) -> str | None:
         """The first element whose change matters to whoever holds the Slot."""
-        if not self.written:
-            return None
         if self.before is None or self.after is None:
             return "Slot"
         if self.status_before != self.status_after:

@@ -635,3 +635,25 @@ def test_release_survives_a_missing_slot() -> None:
     book(agenda, "Slot/1")
     del agenda.resources["Slot", "1"]
     agenda.write(agenda.put("Appointment/1", status="cancelled"))
+
+
+def test_busy_slot_is_refused_beside_a_cancellation() -> None:
+    """Giving up one Slot does not open another."""
+    agenda = clinic()
+    book(agenda, "Slot/1")
+    agenda.write(agenda.put("Slot/3", status="busy"))
+    error = refused(
+        agenda,
+        agenda.put("Appointment/1", status="cancelled"),
+        agenda.post(appointment("Slot/3", start=120, end=150), "2"),
+    )
+    assert error.details == "slot-taken"
+
+
+def test_release_survives_missing_cells() -> None:
+    """Time that the cells do not know can still be given back."""
+    agenda = clinic()
+    agenda.write(agenda.put("Slot/1", status="busy"))
+    agenda.cells.clear()
+    agenda.write(agenda.put("Slot/1", status="free"))
+    assert_consistent(agenda)
