@@ -1,9 +1,14 @@
 """Appointment/$book, plain bookings, and what is offered when a time is taken."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 
+from fhir_server.fhir.ids import time_ordered_id
 from tests.contract.conftest import Client, Json, Server, appointment, instant, schedule, slot
 
+RACERS = 24
 ALTERNATIVE = "https://fhir-server.example/fhir/StructureDefinition/alternative-slot"
 
 
@@ -128,6 +133,34 @@ def test_a_full_schedule_offers_nothing(client: Client) -> None:
     (wanted,) = slots(client, 1)
     client.created(appointment([wanted]))
     assert len(client.post("Appointment", appointment([wanted])).issues) == 1
+
+
+def test_of_all_who_race_for_a_slot_one_wins(server: Server, operator_token: str) -> None:
+    """By operation, create and update alike; the others are refused with 409."""
+    client = Client(server.base_url, operator_token)
+    (wanted,) = slots(client, 1)
+    start = Barrier(RACERS)
+
+    def race(number: int) -> int:
+        racer = Client(server.base_url, operator_token)
+        start.wait()
+        if number % 3 == 0:
+            status = book(racer, proposed([wanted])).status
+        elif number % 3 == 1:
+            status = racer.post("Appointment", appointment([wanted])).status
+        else:
+            logical_id = time_ordered_id()
+            body = appointment([wanted], id=logical_id)
+            status = racer.put(f"Appointment/{logical_id}", body).status
+        racer.close()
+        return int(status)
+
+    with ThreadPoolExecutor(RACERS) as pool:
+        statuses = sorted(pool.map(race, range(RACERS)))
+    assert statuses == [201, *[409] * (RACERS - 1)]
+    found = client.get(f"Appointment?slot=Slot/{wanted['id']}&_total=accurate").json
+    client.close()
+    assert found["total"] == 1
 
 
 def test_cancelling_frees_the_slot(client: Client) -> None:

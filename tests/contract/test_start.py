@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import gc
 import socket
 from collections.abc import MutableMapping
 from typing import Any
@@ -40,6 +41,8 @@ async def test_it_starts_and_ends(settings: Settings) -> None:
     ]
 
 
+# The driver leaves a socket that could not connect to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_an_unusable_database_is_one_plain_line(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -48,6 +51,7 @@ async def test_an_unusable_database_is_one_plain_line(
         taken.bind(("127.0.0.1", 0))
         url = f"mongodb://127.0.0.1:{taken.getsockname()[1]}/?directConnection=true"
         answers = await lifespan(settings.model_copy(update={"mongodb_url": url}))
+    gc.collect()
     assert [one["type"] for one in answers] == ["lifespan.startup.failed"]
     assert "MongoDB" in answers[0]["message"]
     assert "Traceback" not in capsys.readouterr().err
