@@ -8,10 +8,13 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from pymongo import AsyncMongoClient
 
+from fhir_server.audit.record import access_record
 from fhir_server.fhir.errors import FhirError, Transient
 from fhir_server.settings import Settings
 from fhir_server.store.store import Store
@@ -90,6 +93,7 @@ class _Wire:
     """A real network path to MongoDB that can be cut, before or after a message gets through."""
 
     def __init__(self, url: str) -> None:
+        self.onward_url = url
         parts = urlsplit(url)
         self._host, self._port = parts.hostname, parts.port
         self._server: asyncio.Server | None = None
@@ -123,23 +127,29 @@ class _Wire:
         self._writers |= {writer, onward}
         answers = asyncio.create_task(self._pass(onward_reader, writer))
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await self._pass_messages(reader, onward)
+            await self._pass_messages(reader, onward, answers)
         answers.cancel()
         for one in (writer, onward):
             one.transport.abort()
             self._writers.discard(one)
 
     async def _pass_messages(
-        self, reader: asyncio.StreamReader, onward: asyncio.StreamWriter
+        self,
+        reader: asyncio.StreamReader,
+        onward: asyncio.StreamWriter,
+        answers: asyncio.Task[None],
     ) -> None:
         while True:
             head = await reader.readexactly(16)
             body = await reader.readexactly(int.from_bytes(head[:4], "little") - 16)
             if self.down or self.cut_before(body):
                 return
+            last = self.cut_after(body)
+            if last:
+                answers.cancel()
             onward.write(head + body)
             await onward.drain()
-            if self.cut_after(body):
+            if last:
                 # Time for the server to do it; its answer never arrives.
                 await asyncio.sleep(0.2)
                 return
@@ -280,3 +290,42 @@ async def test_answers_are_true_while_the_wire_breaks_again_and_again(
         written = await assert_consistent(other, "Basic")
     assert {one for one, told in outcomes.items() if told != (one in written)} == set()
     assert sum(outcomes.values()) > 30
+
+
+async def test_an_unknown_outcome_is_told_as_such(
+    settings: Settings, wire: _Wire, store: Store
+) -> None:
+    """The database vanishes during the commit and stays away: nobody claims to know."""
+
+    def vanish(body: bytes) -> bool:
+        wire.down = wire.down or b"commitTransaction\x00" in body
+        return wire.down
+
+    wire.cut_after = vanish
+    with pytest.raises(Transient, match="it is not known"):
+        await store.run(context(), changing("Basic", "first", texting("1")), interaction="update")
+    async with opened(settings) as other:
+        assert await assert_consistent(other, "Basic") == {"first": 2}
+
+
+async def test_audit_records_outlast_an_outage(wire: _Wire, store: Store) -> None:
+    """Records made while the database is away are written when it is back, each once."""
+    wire.down = True
+    wire.cut_before = _times(1, b"insert\x00")
+    for number in range(30):
+        record = access_record(context(), "read", resource_type="Basic", logical_id=f"b{number}")
+        await store.record_access(record)
+    await asyncio.sleep(0.5)
+    wire.down = False
+    await store.close()
+    found = await _audited_reads(store, wire)
+    assert sorted(found) == sorted(f"b{number}" for number in range(30))
+
+
+async def _audited_reads(store: Store, wire: _Wire) -> list[str]:
+    prefix = store.connection.prefix
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(wire.onward_url)
+    async with client:
+        documents = client[f"{prefix}_default"]["audit"].find()
+        records = [record async for one in documents for record in one["records"]]
+    return [one["id"] for one in records if one["interaction"] == "read"]
