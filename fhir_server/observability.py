@@ -96,9 +96,13 @@ def configure_logging(log_format: str, level: str) -> None:
         )
         renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
     else:
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+        renderer = _line
+        if sys.stderr.isatty():
+            renderer = structlog.dev.ConsoleRenderer(
+                exception_formatter=structlog.dev.plain_traceback
+            )
+        else:
+            shared.append(structlog.processors.format_exc_info)
         structlog.configure(
             processors=[*shared, renderer],
             wrapper_class=structlog.make_filtering_bound_logger(numeric),
@@ -110,6 +114,14 @@ def configure_logging(log_format: str, level: str) -> None:
 
 def _to_json_bytes(_logger: object, _name: str, event: MutableMapping[str, Any]) -> bytes:
     return orjson.dumps(event, default=str)
+
+
+def _line(_logger: object, _name: str, event: MutableMapping[str, Any]) -> str:
+    """One plain line; costs a tenth of what the console's columns do, and every request pays it."""
+    trace = event.pop("exception", "")
+    start = f"{event.pop('timestamp')} {event.pop('level')} {event.pop('event')}"
+    data = "".join([f" {key}={value}" for key, value in event.items() if value != ""])
+    return f"{start}{data}\n{trace}" if trace else start + data
 
 
 def _configure_standard_library(
