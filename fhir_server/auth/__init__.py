@@ -1,1 +1,1 @@
-"""TODO package docstring."""
+"""Pure access decisions: scopes, policy, keys and signed assertions."""

@@ -1,1 +1,1 @@
-"""TODO package docstring."""
+"""SMART's authorization server: tokens for clients, and who stands behind a token."""

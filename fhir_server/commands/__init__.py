@@ -1,1 +1,1 @@
-"""TODO package docstring."""
+"""The commands of fhir-server, one module for each, loaded when asked for."""

@@ -1,1 +1,1 @@
-"""TODO package docstring."""
+"""Interprets the artefacts: what is offered, and what a legal resource is."""

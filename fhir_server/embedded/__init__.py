@@ -1,1 +1,1 @@
-"""TODO package docstring."""
+"""MongoDB and Redis of our own, and the supervision of every process on one machine."""

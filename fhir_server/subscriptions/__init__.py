@@ -1,1 +1,1 @@
-"""TODO package docstring."""
+"""From a committed change to its subscribers (https://hl7.org/fhir/R4/subscription.html)."""

@@ -1,1 +1,1 @@
-"""TODO package docstring."""
+"""The ways by which a notification leaves, one module for each channel type."""
