@@ -1,189 +1,138 @@
-"""python -m benchmarks [all|seed|run|startup|report]: see docs/how-to/benchmark.md"""
+"""python -m benchmarks [all|seed|run|startup|report]: see docs/how-to/benchmark.md."""
+
+from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
+import signal
+import sys
 from pathlib import Path
+from types import FrameType
 
 import uvloop
 
-from benchmarks import dataset, report, startup, subscription, workloads
+from benchmarks import arguments, dataset, report, runs, startup, targets
 from benchmarks.http import Auth, Client
-from benchmarks.own_server import own_server
+from benchmarks.own_server import OwnServer, own_server
 from benchmarks.procs import Groups
-
-RESULTS = Path("benchmarks/results")
-LOOPS = {
-    "W1": workloads.w1_read_appointment,
-    "W2": workloads.w2_search_slots,
-    "W3": workloads.w3_search_appointments,
-    "W4": workloads.w4_create_appointment,
-    "W5": workloads.w5_update_slot,
-}
+from benchmarks.resources import Json
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    commands = parser.add_subparsers(dest="command")
+def run_own(a: argparse.Namespace) -> None:
+    """Measures a server of our own: two starts, memory, and every workload.
 
-    def server(p):
-        p.add_argument("--base", required=True, help="FHIR base URL")
-        p.add_argument(
-            "--token", default=os.environ.get("FHIR_TOKEN"), help="bearer token (or FHIR_TOKEN)"
-        )
-        p.add_argument("--token-url")
-        p.add_argument("--client-id")
-        p.add_argument("--client-secret", default=os.environ.get("FHIR_CLIENT_SECRET"))
-        p.add_argument("--scope")
-        p.add_argument("--manifest", required=True)
-
-    def load(p):
-        p.add_argument("--workloads", default="W1,W2,W3,W4,W5,W6,W7")
-        p.add_argument("--concurrency", default="1,32", help="comma-separated, for W1-W5")
-        p.add_argument("--warmup", type=float, default=2)
-        p.add_argument("--seconds", type=float, default=8)
-        p.add_argument("--repeat", type=int, default=1)
-        p.add_argument(
-            "--booking", default="post,book", help="comma-separated strategies, see booking.py"
-        )
-        p.add_argument("--clients", type=int, default=64, help="rivals in W6")
-        p.add_argument("--hot", type=int, default=200, help="hot slots in W6")
-        p.add_argument("--hook-port", type=int, default=28999)
-        p.add_argument("--criteria", default="Appointment")
-
-    p = commands.add_parser("all", help="start our own server, seed it, run everything")
-    load(p)
-    p.add_argument("--out", default=str(RESULTS / "own.json"))
-    p.add_argument("--api-processes", type=int, default=2)
-    p = commands.add_parser("seed", help="make the data set, write the manifest")
-    server(p)
-    p.add_argument("--batch", type=int, default=0, help="entries a batch Bundle; 0: single creates")
-    p = commands.add_parser("run", help="run workloads against any seeded server")
-    server(p)
-    load(p)
-    p.add_argument("--label", required=True)
-    p.add_argument("--out", required=True)
-    p.add_argument(
-        "--group", action="append", default=[], help="NAME=pid:N | NAME=pidfile:PATH | NAME=port:N"
-    )
-    p = commands.add_parser("startup", help="measure start-up time (the server must be stopped)")
-    p.add_argument("--cmd", required=True)
-    p.add_argument("--ready", required=True, help="URL that answers 200 when ready")
-    p.add_argument("--cwd")
-    p.add_argument("--runs", type=int, default=3)
-    p.add_argument("--log", default="startup.log")
-    p = commands.add_parser("report", help="results as a Markdown table")
-    p.add_argument("results")
-    parsed = parser.parse_args()
-    return parsed if parsed.command else parser.parse_args(["all"])
-
-
-def machine() -> str:
-    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-
-
-def plan_of(a) -> list[tuple[str, int | str | None]]:
-    plan: list[tuple[str, int | str | None]] = []
-    for name in a.workloads.split(","):
-        if name in LOOPS:
-            plan += [(name, int(c)) for c in a.concurrency.split(",") for _ in range(a.repeat)]
-        elif name == "W6":
-            plan += [(name, s) for s in a.booking.split(",") for _ in range(a.repeat)]
-        else:
-            plan += [(name, None)] * a.repeat
-    return plan
-
-
-async def measure(a, client_of, manifest, groups: Groups, label: str, extra: dict) -> dict:
-    results = {
-        "label": label,
-        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "cores": os.cpu_count(),
-        **extra,
-        "memory_before_mib": groups.memory_mib(),
-        "runs": [],
-    }
-    for seed, (name, detail) in enumerate(plan_of(a), 1):
-        ctx = workloads.Context(
-            client_of(), manifest, groups, detail if name in LOOPS else 8, a.warmup, a.seconds, seed
-        )
-        print(f"{name} {detail or ''}", flush=True)
-        try:
-            if name in LOOPS:
-                result = await LOOPS[name](ctx)
-            elif name == "W6":
-                result = await workloads.w6_booking_race(ctx, detail, a.clients, a.hot)
-            else:
-                result = await subscription.w7_subscription(ctx, a.hook_port, criteria=a.criteria)
-        except Exception as exc:  # one workload a server cannot do must not hide the others
-            result = {"error": f"{type(exc).__name__}: {exc}"}
-        results["runs"].append({"workload": name, "result": result})
-        Path(a.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(a.out).write_text(json.dumps(results, indent=1))
-        short = {k: v for k, v in result.items() if k not in ("memory_mib", "sample_headers")}
-        print("  " + json.dumps(short), flush=True)
-    print(report.markdown(results))
-    return results
-
-
-def is_good(results: dict) -> bool:
-    return all(
-        "error" not in r["result"]
-        and not r["result"].get("errors")
-        and r["result"].get("check", {}).get("pass", True)
-        for r in results["runs"]
-    )
-
-
-async def run(a):
-    groups = Groups(a.group)
-    manifest = dataset.load(a.manifest)
-    results = await measure(a, lambda: client(a), manifest, groups, a.label, {"base": a.base})
-    if not is_good(results):
-        raise SystemExit("some answers were wrong; see the errors and checks above")
-
-
-async def run_own(a):
-    with own_server(a.api_processes) as (base, token, group_specs, seconds):
-        print(f"ready after {seconds:.1f} s", flush=True)
-        groups = Groups(group_specs)
-        idle = groups.memory_mib()
+    Raises:
+        SystemExit: a workload broke, an answer was wrong or a check failed.
+    """
+    sizes, load = arguments.sizes_of(a), arguments.load_of(a)
+    with own_server(a.api_processes) as server:
+        _, first = _started(server, "without data")
+        token = server.token()
 
         def new_client() -> Client:
-            return Client(base, Auth(token))
+            return Client(server.base, Auth(token))
 
-        manifest = await dataset.seed(new_client())
-        extra = {
-            "base": base,
-            "ready_s": round(seconds, 2),
-            "idle_memory_mib": idle,
+        print("seeding", flush=True)
+        manifest = uvloop.run(dataset.seed(new_client(), sizes))
+        first["stop_s"] = round(server.stop(), 2)
+        resources = sum(part["count"] for part in manifest["timing"].values())
+        groups, second = _started(server, f"again, with {resources} resources")
+        about = {
+            "label": "fhir-server",
+            "base": server.base,
+            "starts": [first, second],
             "seeding": manifest["timing"],
         }
-        results = await measure(a, new_client, manifest, groups, "fhir-server", extra)
-    if not is_good(results):
-        raise SystemExit("some answers were wrong; see the errors and checks above")
+        results = uvloop.run(runs.measure(load, new_client, manifest, groups, about, a.out))
+        second["stop_s"] = round(server.stop(), 2)
+    runs.write(a.out, results)
+    _conclude(results, a.targets)
 
 
-def client(a) -> Client:
-    return Client(a.base, Auth(a.token, a.token_url, a.client_id, a.client_secret, a.scope))
+def _started(server: OwnServer, data: str) -> tuple[Groups, Json]:
+    """Starts the server, and waits until it is idle to look at its memory."""
+    print(f"starting the server {data}", flush=True)
+    seconds = server.start()
+    groups = Groups(server.groups())
+    idle = groups.settle()
+    processes = groups.processes()
+    largest = max(each["rss_mib"] for each in processes if each["group"] == "api")
+    print(
+        f"  ready after {seconds:.1f} s, largest API process {largest} MiB"
+        + ("" if idle else " (it did not come to rest)"),
+        flush=True,
+    )
+    return groups, {
+        "data": data,
+        "ready_s": round(seconds, 2),
+        "idle": idle,
+        "api_process_rss_mib": largest,
+        "processes": processes,
+    }
 
 
-async def seed(a):
-    manifest = await dataset.seed(client(a), a.batch)
-    Path(a.manifest).write_text(json.dumps(manifest))
+def run(a: argparse.Namespace) -> None:
+    """Measures any seeded server.
+
+    Raises:
+        SystemExit: a workload broke, an answer was wrong or a check failed.
+    """
+    results = uvloop.run(
+        runs.measure(
+            arguments.load_of(a),
+            lambda: arguments.client_of(a),
+            dataset.load(a.manifest),
+            Groups(a.group),
+            {"label": a.label, "base": a.base},
+            a.out,
+        )
+    )
+    _conclude(results, a.targets)
 
 
-def main():
-    a = arguments()
-    if a.command == "startup":
-        startup.measure(a.cmd, a.ready, a.cwd, a.runs, a.log)
-    elif a.command == "report":
-        print(report.markdown(json.loads(Path(a.results).read_text())))
-    else:
-        uvloop.run({"all": run_own, "seed": seed, "run": run}[a.command](a))
+def _conclude(results: Json, compared: Path | None) -> None:
+    _print_report(results, compared)
+    wrong = runs.faults(results)
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+
+
+def _print_report(results: Json, compared: Path | None) -> None:
+    print(f"\n{report.markdown(results)}")
+    if compared is not None:
+        print(targets.markdown(results, targets.load(compared)))
+
+
+def seed(a: argparse.Namespace) -> None:
+    """Makes the data set on any server."""
+    client, sizes = arguments.client_of(a), arguments.sizes_of(a)
+    manifest = uvloop.run(dataset.seed(client, sizes, a.batch))
+    a.manifest.write_text(json.dumps(manifest), "utf-8")
+
+
+def start(a: argparse.Namespace) -> None:
+    """Measures how any server starts."""
+    startup.measure(a.cmd, a.ready, a.cwd, a.runs, a.log)
+
+
+def show(a: argparse.Namespace) -> None:
+    """Prints results that were measured before."""
+    _print_report(json.loads(a.results.read_text("utf-8")), a.targets)
+
+
+COMMANDS = {"all": run_own, "seed": seed, "run": run, "startup": start, "report": show}
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    """Ends like Ctrl-C does, so that a server of our own does not outlive us."""
+    sys.exit(128 + number)
+
+
+def main() -> None:
+    """Runs a command; ends with code 1 when an answer was wrong."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    chosen = arguments.parse()
+    COMMANDS[chosen.command](chosen)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Ways to book a slot. A strategy makes fresh targets, tries to book one, and audits what was booked.
+"""Ways to book a slot: each makes fresh targets, tries to book one, audits what was booked.
 
 Outcomes: "won" (the server says booked), "lost" (a clean refusal: 409 or 412, or the strategy's own
 rule), anything else is an error. The audit reads the server's state, never the harness's memory.
@@ -6,29 +6,106 @@ rule), anything else is an error. The audit reads the server's state, never the 
 
 from __future__ import annotations
 
-from collections import Counter
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import ClassVar
 
-from benchmarks.dataset import (
+from benchmarks.dataset import Identity, Manifest, bulk_create
+from benchmarks.http import Client, Connection, Response
+from benchmarks.resources import (
     BASE,
     SLOT_MINUTES,
-    bulk_create,
+    Json,
     make_appointment,
     make_schedule,
     make_slot,
 )
-from benchmarks.http import Client, Connection, Response
+
+FIRST_DAY = timedelta(days=100)
+"""From the data set's first day to that of the hot slots."""
+
+LIVE = ("booked", "pending")
 
 
-async def search_all(client: Client, query: str) -> list[dict]:
+@dataclass(slots=True)
+class Target:
+    """A time that many want.
+
+    Attributes:
+        slot: the stored Slot's id; empty where slots are proposed and not stored.
+        version: the Slot's version when it was made, where the server told it.
+        consistent: by the audit: whether Slot and Appointment tell the same.
+    """
+
+    schedule: str
+    start: datetime
+    slot: str = ""
+    version: str | None = None
+    consistent: bool = True
+
+
+class Strategy(ABC):
+    """A way to book.
+
+    Attributes:
+        schedules: over how many schedules the targets are spread.
+    """
+
+    name: ClassVar[str]
+    schedules: ClassVar[int] = 4
+
+    def __init__(self, client: Client, manifest: Manifest) -> None:
+        self.client, self.manifest = client, manifest
+        self.targets: list[Target] = []
+
+    @abstractmethod
+    async def prepare(self, count: int) -> None:
+        """Makes about so many targets."""
+
+    @abstractmethod
+    async def attempt(
+        self, connection: Connection, target: Target, who: int
+    ) -> tuple[str, Response]:
+        """One rival's attempt to book a target: the outcome and the answer."""
+
+    @abstractmethod
+    async def audit(self) -> list[int]:
+        """How many live bookings each target has; notes whether it is consistent."""
+
+    def patient(self, who: int) -> str:
+        """Whom a rival books for."""
+        spare = self.manifest["spare_patients"]
+        return spare[who % len(spare)]
+
+    async def make_schedules(self, batch: int = 0, **extra: object) -> list[str]:
+        """New schedules, so that no earlier race is in the way."""
+        people = self.manifest["practitioners"]
+        wanted = [make_schedule(people[n % len(people)], **extra) for n in range(self.schedules)]
+        return [made for made, _ in await bulk_create(self.client, wanted, batch)]
+
+    def per_schedule(self, count: int) -> int:
+        """How many targets each schedule gets."""
+        return max(1, count // self.schedules)
+
+
+def outcome_of(answer: Response) -> str:
+    """Won, lost, or an error with its status."""
+    if answer.status in (200, 201):
+        return "won"
+    return "lost" if answer.status in (409, 412) else f"error {answer.status}"
+
+
+async def search_all(client: Client, query: str) -> list[Json]:
     """Every matched resource of a search, following next links."""
-    found, path = [], query
+    found: list[Json] = []
+    path: str | None = query
     while path:
         bundle = (await client.expect(200, "GET", path)).json()
         found += [
-            e["resource"]
-            for e in bundle.get("entry", [])
-            if e.get("search", {}).get("mode", "match") == "match"
+            entry["resource"]
+            for entry in bundle.get("entry", [])
+            if entry.get("search", {}).get("mode", "match") == "match"
         ]
         following = [x["url"] for x in bundle.get("link", []) if x["relation"] == "next"]
         path = following[0] if following else None
@@ -37,280 +114,114 @@ async def search_all(client: Client, query: str) -> list[dict]:
     return found
 
 
-class Strategy:
-    name = ""
-    schedules = 4
+class StoredSlots(Strategy):
+    """Targets are stored free Slots, which Appointments refer to."""
 
-    def __init__(self, client: Client, manifest: dict):
-        self.client, self.manifest = client, manifest
-        self.targets: list[dict] = []
+    batch: ClassVar[int] = 0
 
-    async def prepare(self, count: int): ...
-    async def attempt(
-        self, connection: Connection, target: dict, who: int
-    ) -> tuple[str, Response]: ...
-    async def audit(self) -> list[int]: ...
-
-    def patient(self, who: int) -> str:
-        spare = self.manifest["spare_patients"]
-        return spare[who % len(spare)]
-
-    @staticmethod
-    def outcome(answer: Response) -> str:
-        if answer.status in (200, 201):
-            return "won"
-        return "lost" if answer.status in (409, 412) else f"error {answer.status}"
-
-
-class Transaction(Strategy):
-    """Plain FHIR R4: one transaction Bundle that PUTs the Slot with ifMatch and POSTs the Appointment."""
-
-    name = "transaction"
-
-    async def prepare(self, count: int):
-        per = count // self.schedules
-        made = await bulk_create(
-            self.client,
-            [make_schedule(self.manifest["practitioners"][n]) for n in range(self.schedules)],
-        )
-        starts = [BASE + timedelta(days=100, minutes=SLOT_MINUTES * k) for k in range(per)]
-        slots = [make_slot(schedule, start) for schedule, _ in made for start in starts]
-        ids = await bulk_create(self.client, slots)
+    async def prepare(self, count: int) -> None:
+        """Makes free slots, one after the other, in new schedules."""
+        starts = [
+            BASE + FIRST_DAY + timedelta(minutes=SLOT_MINUTES * k)
+            for k in range(self.per_schedule(count))
+        ]
+        wanted = [
+            (schedule, start)
+            for schedule in await self.make_schedules(self.batch)
+            for start in starts
+        ]
+        slots = [make_slot(schedule, start) for schedule, start in wanted]
+        made: list[Identity] = await bulk_create(self.client, slots, self.batch)
         self.targets = [
-            {"slot": i, "version": v, "resource": {**slot, "id": i, "status": "busy"}, "n": n}
-            for n, ((i, v), slot) in enumerate(zip(ids, slots))
+            Target(schedule, start, slot, version)
+            for (schedule, start), (slot, version) in zip(wanted, made, strict=True)
         ]
 
-    async def attempt(self, connection, target, who):
-        appointment = make_appointment(
+    def appointment(self, target: Target, who: int) -> Json:
+        """What a rival wants to have."""
+        return make_appointment(
             self.patient(who),
             self.manifest["practitioners"][0],
             self.manifest["locations"][0],
-            datetime.fromisoformat(target["resource"]["start"]),
-            target["slot"],
+            target.start,
+            target.slot,
             description=f"race {who}",
         )
+
+    async def audit(self) -> list[int]:
+        """Counts the live appointments on each slot; it must be busy if there are any."""
+        bookings = []
+        for target in self.targets:
+            appointments = await search_all(
+                self.client, f"Appointment?slot=Slot/{target.slot}&_count=50"
+            )
+            slot = (await self.client.expect(200, "GET", f"Slot/{target.slot}")).json()
+            live = sum(each["status"] in LIVE for each in appointments)
+            target.consistent = (slot["status"] == "busy") == (live > 0)
+            bookings.append(live)
+        return bookings
+
+
+class PlainCreate(StoredSlots):
+    """POST Appointment with a reference to the slot: the server itself must keep it exclusive."""
+
+    name = "post"
+
+    async def attempt(
+        self, connection: Connection, target: Target, who: int
+    ) -> tuple[str, Response]:
+        """Creates a booked appointment."""
+        answer = await connection.request("POST", "Appointment", self.appointment(target, who))
+        return outcome_of(answer), answer
+
+
+class Book(StoredSlots):
+    """Appointment/$book with a proposed Appointment (the IHE parameter name)."""
+
+    name = "book"
+
+    async def attempt(
+        self, connection: Connection, target: Target, who: int
+    ) -> tuple[str, Response]:
+        """Asks the server to book a proposed appointment."""
+        proposed = {**self.appointment(target, who), "status": "proposed"}
+        parameters = {
+            "resourceType": "Parameters",
+            "parameter": [{"name": "appointment-resource", "resource": proposed}],
+        }
+        answer = await connection.request("POST", "Appointment/$book", parameters)
+        return outcome_of(answer), answer
+
+
+class Transaction(StoredSlots):
+    """Plain R4: a transaction Bundle that PUTs the Slot with ifMatch and POSTs the Appointment."""
+
+    name = "transaction"
+    batch = 100
+
+    async def attempt(
+        self, connection: Connection, target: Target, who: int
+    ) -> tuple[str, Response]:
+        """Turns the slot busy if nobody did, and creates the appointment with it."""
+        slot = {**make_slot(target.schedule, target.start, "busy"), "id": target.slot}
+        put = {
+            "method": "PUT",
+            "url": f"Slot/{target.slot}",
+            "ifMatch": f'W/"{target.version}"',
+        }
+        post = {"method": "POST", "url": "Appointment"}
         bundle = {
             "resourceType": "Bundle",
             "type": "transaction",
             "entry": [
-                {
-                    "resource": target["resource"],
-                    "request": {
-                        "method": "PUT",
-                        "url": f"Slot/{target['slot']}",
-                        "ifMatch": f'W/"{target["version"]}"',
-                    },
-                },
-                {"resource": appointment, "request": {"method": "POST", "url": "Appointment"}},
+                {"resource": slot, "request": put},
+                {"resource": self.appointment(target, who), "request": post},
             ],
         }
         answer = await connection.request("POST", "", bundle)
-        outcome = self.outcome(answer)
+        outcome = outcome_of(answer)
         if outcome == "won":
             statuses = [e["response"]["status"][:3] for e in answer.json()["entry"]]
             if statuses != ["200", "201"]:
                 outcome = f"error entries {statuses}"
         return outcome, answer
-
-    async def audit(self):
-        bookings = []
-        for target in self.targets:
-            appointments = await search_all(
-                self.client, f"Appointment?slot=Slot/{target['slot']}&_count=50"
-            )
-            slot = (await self.client.expect(200, "GET", f"Slot/{target['slot']}")).json()
-            live = [a for a in appointments if a["status"] in ("booked", "pending")]
-            target["consistent"] = (slot["status"] == "busy") == bool(live)
-            bookings.append(len(live))
-        return bookings
-
-
-class MedplumBook(Strategy):
-    """Medplum's Appointment/$book: the slot is proposed, not stored; the operation makes a busy Slot."""
-
-    name = "medplum-book"
-    step = timedelta(minutes=60)
-
-    async def prepare(self, count: int):
-        code = (
-            f"race-{self.name}-{len(await search_all(self.client, 'HealthcareService?_count=100'))}"
-        )
-        self.service_type = [{"coding": [{"system": "https://example.org/fhirload", "code": code}]}]
-        duration = lambda v: {"valueDuration": {"value": v, "unit": "min"}}
-        service = (
-            await self.client.expect(
-                201,
-                "POST",
-                "HealthcareService",
-                {
-                    "resourceType": "HealthcareService",
-                    "active": True,
-                    "name": code,
-                    "type": self.service_type,
-                    "availableTime": [
-                        {
-                            "daysOfWeek": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
-                            "allDay": True,
-                        }
-                    ],
-                    "extension": [
-                        {
-                            "url": "https://medplum.com/fhir/StructureDefinition/SchedulingParameters",
-                            "extension": [
-                                {"url": "duration", **duration(SLOT_MINUTES)},
-                                {"url": "alignmentInterval", **duration(SLOT_MINUTES)},
-                                {"url": "timezone", "valueCode": "Etc/UTC"},
-                            ],
-                        }
-                    ],
-                },
-            )
-        ).json()
-        self.service_type[0]["extension"] = [
-            {
-                "url": "https://medplum.com/fhir/service-type-reference",
-                "valueReference": {"reference": f"HealthcareService/{service['id']}"},
-            }
-        ]
-        made = await bulk_create(
-            self.client,
-            [
-                make_schedule(self.manifest["practitioners"][n], serviceType=self.service_type)
-                for n in range(self.schedules)
-            ],
-        )
-        per = count // self.schedules
-        self.targets = [
-            {"schedule": schedule, "start": BASE + timedelta(days=100) + k * self.step}
-            for schedule, _ in made
-            for k in range(per)
-        ]
-
-    def proposed(self, target) -> dict:
-        return make_slot(target["schedule"], target["start"], serviceType=self.service_type)
-
-    async def attempt(self, connection, target, who):
-        answer = await connection.request(
-            "POST",
-            "Appointment/$book",
-            {
-                "resourceType": "Parameters",
-                "parameter": [
-                    {"name": "slot", "resource": self.proposed(target)},
-                    {
-                        "name": "patient-reference",
-                        "valueReference": {"reference": f"Patient/{self.patient(who)}"},
-                    },
-                ],
-            },
-        )
-        return self.outcome(answer), answer
-
-    async def audit(self):
-        bookings = []
-        for schedule in dict.fromkeys(t["schedule"] for t in self.targets):
-            slots = await search_all(self.client, f"Slot?schedule=Schedule/{schedule}&_count=200")
-            busy = Counter()
-            for slot in slots:
-                if slot["status"].startswith("busy"):
-                    holders = await search_all(
-                        self.client, f"Appointment?slot=Slot/{slot['id']}&_count=50"
-                    )
-                    live = [a for a in holders if a["status"] in ("booked", "pending")]
-                    busy[datetime.fromisoformat(slot["start"])] += max(1, len(live))
-            for target in self.targets:
-                if target["schedule"] == schedule:
-                    bookings.append(busy[target["start"]])
-        return bookings
-
-
-class MedplumHold(MedplumBook):
-    """Medplum's Appointment/$hold: a proposed Appointment with contained Slots, kept pending."""
-
-    name = "medplum-hold"
-
-    async def attempt(self, connection, target, who):
-        slot = {**self.proposed(target), "status": "busy"}
-        appointment = make_appointment(
-            self.patient(who),
-            self.manifest["practitioners"][0],
-            self.manifest["locations"][0],
-            target["start"],
-            serviceType=self.service_type,
-        )
-        answer = await connection.request(
-            "POST",
-            "Appointment/$hold",
-            {
-                "resourceType": "Parameters",
-                "parameter": [
-                    {
-                        "name": "appointment",
-                        "resource": {**appointment, "status": "proposed", "contained": [slot]},
-                    }
-                ],
-            },
-        )
-        outcome = self.outcome(answer)
-        if answer.status == 400 and b"Requested time slot is not available" in answer.body:
-            outcome = "lost"  # a refusal, though with the status of a malformed request
-        return outcome, answer
-
-
-class PlainCreate(Strategy):
-    """POST Appointment with a reference to the slot: the server itself must keep it exclusive."""
-
-    name = "post"
-
-    async def prepare(self, count: int):
-        per = count // self.schedules
-        made = await bulk_create(
-            self.client,
-            [make_schedule(self.manifest["practitioners"][n]) for n in range(self.schedules)],
-            batch=0,
-        )
-        starts = [BASE + timedelta(days=100, minutes=SLOT_MINUTES * k) for k in range(per)]
-        slots = [make_slot(schedule, start) for schedule, _ in made for start in starts]
-        ids = await bulk_create(self.client, slots, batch=0)
-        self.targets = [
-            {"slot": i, "start": datetime.fromisoformat(slot["start"])}
-            for (i, _), slot in zip(ids, slots)
-        ]
-
-    def appointment(self, target, who) -> dict:
-        return make_appointment(
-            self.patient(who),
-            self.manifest["practitioners"][0],
-            self.manifest["locations"][0],
-            target["start"],
-            target["slot"],
-            description=f"race {who}",
-        )
-
-    async def attempt(self, connection, target, who):
-        answer = await connection.request("POST", "Appointment", self.appointment(target, who))
-        return self.outcome(answer), answer
-
-    audit = Transaction.audit
-
-
-class Book(PlainCreate):
-    """Appointment/$book with a proposed Appointment (the IHE parameter name)."""
-
-    name = "book"
-
-    async def attempt(self, connection, target, who):
-        proposed = {**self.appointment(target, who), "status": "proposed"}
-        answer = await connection.request(
-            "POST",
-            "Appointment/$book",
-            {
-                "resourceType": "Parameters",
-                "parameter": [{"name": "appointment-resource", "resource": proposed}],
-            },
-        )
-        return self.outcome(answer), answer
-
-
-STRATEGIES = {s.name: s for s in (PlainCreate, Book, Transaction, MedplumBook, MedplumHold)}

@@ -6,119 +6,173 @@ import asyncio
 import re
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import NamedTuple
 
-import httptools
-import orjson
-
-from benchmarks.dataset import BASE, make_appointment
+from benchmarks.http import Connection
+from benchmarks.loop import Context
 from benchmarks.procs import Meter
+from benchmarks.receiver import Arrival, Receiver
+from benchmarks.resources import BASE, Json, make_appointment
 from benchmarks.stats import summary_ms
 
 SEQUENCE = re.compile(r"^W7 (\w+) (\d+)$")
+_HEADER = ("X-Load-Test", "seven")
+_SETUP_WORKERS = 4
+_POLL_SECONDS = 0.05
 
 
-class Receiver:
-    """Accepts notifications, remembers when each came, and can refuse the first try of chosen ones."""
+@dataclass(frozen=True, slots=True)
+class Volumes:
+    """How much W7 does.
 
-    def __init__(self):
-        self.arrivals: list[dict] = []
-        self.refuse: set[str] = set()  # descriptions whose first delivery is answered 503
-        self.refused: dict[str, int] = {}
-        self.unreadable: list[bytes] = []
+    Attributes:
+        burst: creates as fast as `concurrency` clients can.
+        paced_rate: creates a second, whether or not earlier ones have been answered.
+        updated: appointments that get `updates_each` quick updates.
+        refused: of the `retried` creates, whose first delivery is answered 503.
+        patience: seconds without an arrival after which the missing count as lost.
+        retry_patience: seconds that a redelivery may take.
+        linger: seconds for duplicates to show.
+    """
 
-    async def start(self, port: int):
-        self.server = await asyncio.get_running_loop().create_server(
-            lambda: _ReceiverProtocol(self), "127.0.0.1", port
+    burst: int = 500
+    concurrency: int = 8
+    singles: int = 200
+    paced_rate: float = 100.0
+    paced_seconds: float = 10.0
+    updated: int = 40
+    updates_each: int = 5
+    retried: int = 20
+    refused: int = 5
+    patience: float = 20.0
+    retry_patience: float = 75.0
+    linger: float = 1.0
+
+    @classmethod
+    def of(cls, burst: int, paced_rate: float, paced_seconds: float) -> Volumes:
+        """With the other counts in proportion to the burst."""
+        return cls(
+            burst=burst,
+            singles=max(1, burst * 2 // 5),
+            paced_rate=paced_rate,
+            paced_seconds=paced_seconds,
+            updated=max(1, burst * 2 // 25),
         )
 
-    def stop(self):
-        self.server.close()
 
-    def take(self, method: str, headers: dict, body: bytes) -> int:
-        now = time.perf_counter_ns()
-        resource = self._appointment(body)
-        if resource is None:
-            self.unreadable.append(body[:300])
-            return 200
-        description = resource.get("description", "")
-        refused = description in self.refuse and description not in self.refused
-        if refused:
-            self.refused[description] = now
-        self.arrivals.append(
-            {
-                "at": now,
-                "id": resource["id"],
-                "description": description,
-                "refused": refused,
-                "version": resource.get("meta", {}).get("versionId"),
-                "headers": headers,
-                "comment": resource.get("comment"),
-            }
-        )
-        return 503 if refused else 200
+class Exchange(NamedTuple):
+    """A create, in `time.perf_counter_ns`: when it was to be sent, was sent, and was answered."""
 
-    @staticmethod
-    def _appointment(body: bytes) -> dict | None:
-        """The Appointment in the body itself, or in a notification Bundle (R5 backport)."""
+    due: int
+    sent: int
+    answered: int
+
+
+Times = dict[int, Exchange]
+
+
+def late(arrivals: Sequence[int], times: Times) -> int:
+    """How many came after one whose request was sent only when theirs had already been answered."""
+    count = newest = 0
+    for n in arrivals:
+        count += times[n].answered < newest
+        newest = max(newest, times[n].sent)
+    return count
+
+
+def inversions(sequence: Sequence[int]) -> int:
+    """How many arrived after something newer had already arrived."""
+    count, highest = 0, -1
+    for n in sequence:
+        count += n < highest
+        highest = max(highest, n)
+    return count
+
+
+def told(arrivals: Sequence[tuple[int, int]], times: Times) -> Json:
+    """What the receiver saw of a series of creates.
+
+    Latencies from the request begin when it was due, so a create that had to wait counts in full.
+
+    Args:
+        arrivals: number and time of each, in the order of arrival.
+    """
+    first: dict[int, int] = {}
+    for n, at in arrivals:
+        first.setdefault(n, at)
+    return {
+        "created": len(times),
+        "received": len(first),
+        "lost": len(times) - len(first),
+        "duplicates": len(arrivals) - len(first),
+        "out_of_order": late([n for n, _ in arrivals], times),
+        "latency_from_request_ms": summary_ms([first[n] - times[n].due for n in first]),
+        "latency_from_answer_ms": summary_ms([first[n] - times[n].answered for n in first]),
+        "sent_behind_ms": summary_ms([each.sent - each.due for each in times.values()]),
+    }
+
+
+def versions_told(versions: dict[str, list[str]], arrivals: Sequence[tuple[str, str]]) -> Json:
+    """What the receiver saw of quick updates: each version once, each resource's in order.
+
+    Args:
+        versions: the version ids of each resource, in the order in which they were written.
+        arrivals: resource and version of each, in the order of arrival.
+    """
+    known = {(each, version) for each, order in versions.items() for version in order}
+    out_of_order = [
+        inversions([order.index(v) for i, v in arrivals if i == each and v in order])
+        for each, order in versions.items()
+    ]
+    return {
+        "resources": len(versions),
+        "versions": len(known),
+        "received": len(set(arrivals) & known),
+        "lost": len(known - set(arrivals)),
+        "duplicates": len(arrivals) - len(set(arrivals)),
+        "out_of_order": sum(out_of_order),
+        "resources_out_of_order": sum(count > 0 for count in out_of_order),
+    }
+
+
+def is_good(result: Json) -> bool:
+    """Nothing lost, nothing twice, everything in order, and what was refused came again."""
+    series = [result[part] for part in ("burst", "one_at_a_time", "paced", "updates")]
+    retry = result["retry"]
+    return (
+        all(each["lost"] == each["duplicates"] == each["out_of_order"] == 0 for each in series)
+        and retry["never_redelivered"] == retry["others_lost"] == 0
+        and result["unreadable_notifications"] == 0
+        and bool(result["header_delivered"])
+    )
+
+
+async def w7_subscription(
+    ctx: Context, volumes: Volumes | None = None, *, port: int = 0, criteria: str = "Appointment"
+) -> Json:
+    """Subscribes, writes in several ways, and tells what was told when.
+
+    Args:
+        port: the receiver's; 0 takes a free one.
+        criteria: the Subscription's.
+    """
+    receiver = Receiver()
+    await receiver.start(port)
+    try:
+        where, result = await _subscribe(ctx, receiver.port, criteria)
         try:
-            value = orjson.loads(body)
-        except Exception:
-            return None
-        if value.get("resourceType") == "Bundle":
-            value = next(
-                (
-                    e["resource"]
-                    for e in value.get("entry", [])
-                    if e.get("resource", {}).get("resourceType") == "Appointment"
-                ),
-                {},
-            )
-        return value if value.get("resourceType") == "Appointment" else None
+            result |= await _Hook(ctx, receiver, volumes or Volumes()).run()
+        finally:
+            await ctx.client.request("DELETE", where)
+    finally:
+        receiver.stop()
+    return {**result, "check": {"pass": is_good(result)}}
 
 
-class _ReceiverProtocol(asyncio.Protocol):
-    def __init__(self, receiver: Receiver):
-        self.receiver = receiver
-
-    def connection_made(self, transport):
-        self.transport = transport
-        self._new()
-
-    def _new(self):
-        self.parser, self.headers, self.chunks = httptools.HttpRequestParser(self), {}, []
-
-    def data_received(self, data):
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserError:
-            self.transport.close()
-
-    def on_header(self, name, value):
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-        if name.lower() == b"expect":
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def on_body(self, body):
-        self.chunks.append(body)
-
-    def on_message_complete(self):
-        keep = self.parser.should_keep_alive()
-        status = self.receiver.take(
-            self.parser.get_method().decode(), self.headers, b"".join(self.chunks)
-        )
-        reason = {200: "OK", 503: "Service Unavailable"}[status]
-        self.transport.write(
-            f"HTTP/1.1 {status} {reason}\r\ncontent-length: 0\r\n"
-            f"connection: {'keep-alive' if keep else 'close'}\r\n\r\n".encode()
-        )
-        if keep:
-            asyncio.get_running_loop().call_soon(self._new)
-        else:
-            self.transport.close()
-
-
-async def _subscribe(ctx, port: int, criteria: str, header: str) -> tuple[str, dict]:
+async def _subscribe(ctx: Context, port: int, criteria: str) -> tuple[str, Json]:
     """Asks as R4 says (status requested); if the server leaves it so, sets it active itself."""
     resource = {
         "resourceType": "Subscription",
@@ -129,207 +183,199 @@ async def _subscribe(ctx, port: int, criteria: str, header: str) -> tuple[str, d
             "type": "rest-hook",
             "endpoint": f"http://127.0.0.1:{port}/hook",
             "payload": "application/fhir+json",
-            "header": [header],
+            "header": [": ".join(_HEADER)],
         },
     }
     made = await ctx.client.expect(201, "POST", "Subscription", resource)
-    where = f"Subscription/{made.headers['location'].split('/Subscription/')[1].split('/')[0]}"
-    for _ in range(20):
+    where = f"Subscription/{made.created_id('Subscription')}"
+    got = resource
+    for _ in range(100):
         got = (await ctx.client.expect(200, "GET", where)).json()
         if got["status"] == "active":
             return where, {"activated_by": "server"}
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(_POLL_SECONDS)
     await ctx.client.expect(200, "PUT", where, {**got, "status": "active"})
     return where, {"activated_by": "client (server left status 'requested')"}
 
 
-async def _quiet(receiver: Receiver, expected: int, count, patience: float):
-    """Waits until count() reaches expected, or nothing has come for `patience` seconds."""
-    last, since = -1, time.monotonic()
-    while count() < expected and time.monotonic() - since < patience:
-        if len(receiver.arrivals) != last:
-            last, since = len(receiver.arrivals), time.monotonic()
-        await asyncio.sleep(0.05)
-    await asyncio.sleep(1.0)  # time for duplicates to show
+@dataclass(slots=True)
+class _Hook:
+    """An active Subscription and its receiver."""
 
+    ctx: Context
+    receiver: Receiver
+    volumes: Volumes
+    _idle: list[Connection] = field(default_factory=list)
 
-def _late(arrivals: list[int], times: dict[int, tuple[int, int]]) -> int:
-    """How many came after one whose request was sent only when theirs had already been answered."""
-    late = newest = 0
-    for n in arrivals:
-        late += times[n][1] < newest
-        newest = max(newest, times[n][0])
-    return late
+    async def run(self) -> Json:
+        """Every part, one after the other."""
+        volumes = self.volumes
+        result: Json = {"warmup": await self._series("warm", 50, _SETUP_WORKERS)}
+        result["burst"] = await self._series("burst", volumes.burst, volumes.concurrency)
+        result["one_at_a_time"] = await self._series("single", volumes.singles, 1)
+        result["paced"] = await self._paced("paced")
+        result["updates"] = await self._updates()
+        result["retry"] = await self._retry()
+        arrivals, name = self.receiver.arrivals, _HEADER[0].lower()
+        result["header_delivered"] = any(a.headers.get(name) == _HEADER[1] for a in arrivals)
+        result["unreadable_notifications"] = len(self.receiver.unreadable)
+        result["sample_headers"] = dict(arrivals[-1].headers) if arrivals else {}
+        result["memory_mib"] = self.ctx.groups.memory_mib()
+        return result
 
-
-def _inversions(sequence: list[int]) -> int:
-    """How many arrived after something newer had already arrived."""
-    late, highest = 0, -1
-    for n in sequence:
-        late += n < highest
-        highest = max(highest, n)
-    return late
-
-
-async def w7_subscription(
-    ctx,
-    port: int = 28999,
-    count: int = 500,
-    concurrency: int = 8,
-    patience: float = 20.0,
-    criteria: str = "Appointment",
-    retry_patience: float = 75.0,
-) -> dict:
-    m, receiver = ctx.manifest, Receiver()
-    await receiver.start(port)
-    where, result = await _subscribe(ctx, port, criteria, "X-Load-Test: seven")
-    person = m["spare_patients"][55]
-
-    def body(series: str, n: int) -> dict:
+    def _body(self, series: str, n: int) -> Json:
+        manifest = self.ctx.manifest
         return make_appointment(
-            person,
-            m["practitioners"][0],
-            m["locations"][0],
+            manifest["spare_patients"][-1],
+            manifest["practitioners"][0],
+            manifest["locations"][0],
             BASE + timedelta(days=90, minutes=n),
             description=f"W7 {series} {n}",
         )
 
-    def seen(series: str) -> list[tuple[int, dict]]:
+    def _seen(self, series: str) -> list[tuple[int, Arrival]]:
         return [
-            (int(x[2]), a)
-            for a in receiver.arrivals
-            if (x := SEQUENCE.match(a["description"])) and x[1] == series
+            (int(found[2]), arrival)
+            for arrival in self.receiver.arrivals
+            if (found := SEQUENCE.match(arrival.description)) and found[1] == series
         ]
 
-    async def create(series: str, total: int, workers: int) -> dict[int, tuple[int, int]]:
-        """Creates the series; answers when each request was sent and answered."""
-        times, numbers = {}, iter(range(total))
+    async def _send(
+        self, connection: Connection, series: str, n: int, due: int | None = None
+    ) -> Exchange:
+        sent = time.perf_counter_ns()
+        answer = await connection.request("POST", "Appointment", self._body(series, n))
+        if answer.status != 201:
+            raise RuntimeError(answer.brief())
+        return Exchange(due or sent, sent, time.perf_counter_ns())
 
-        async def worker():
-            connection = ctx.client.connection()
+    async def _create(self, series: str, total: int, workers: int) -> Times:
+        """Creates the series, each worker the next one after the answer."""
+        times: Times = {}
+        numbers = iter(range(total))
+
+        async def worker() -> None:
+            connection = self.ctx.client.connection()
             for n in numbers:
-                sent = time.perf_counter_ns()
-                answer = await connection.request("POST", "Appointment", body(series, n))
-                if answer.status != 201:
-                    raise RuntimeError(answer.brief())
-                times[n] = (sent, time.perf_counter_ns())
+                times[n] = await self._send(connection, series, n)
             connection.close()
 
-        await asyncio.gather(*(worker() for _ in range(workers)))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(worker())
         return times
 
-    def report(series: str, times: dict, seconds: float) -> dict:
-        first: dict[int, int] = {}
-        arrivals = seen(series)
-        for n, a in arrivals:
-            first.setdefault(n, a["at"])
+    async def _series(self, series: str, total: int, workers: int) -> Json:
+        meter, began = Meter(self.ctx.groups), time.perf_counter()
+        times = await self._create(series, total, workers)
+        seconds = time.perf_counter() - began
         return {
-            "created": len(times),
+            **await self._told(series, times, meter),
             "create_per_s": round(len(times) / seconds, 1),
-            "received": len(first),
-            "lost": len(times) - len(first),
-            "duplicates": len(arrivals) - len(first),
-            "out_of_order": _late([n for n, _ in arrivals], times),
-            "latency_from_request_ms": summary_ms([first[n] - times[n][0] for n in first]),
-            "latency_from_answer_ms": summary_ms([first[n] - times[n][1] for n in first]),
+            "concurrency": workers,
         }
 
-    async def series(name: str, total: int, workers: int) -> dict:
-        t0 = time.perf_counter()
-        times = await create(name, total, workers)
-        seconds = time.perf_counter() - t0
-        await _quiet(receiver, total, lambda: len({n for n, _ in seen(name)}), patience)
-        return report(name, times, seconds)
+    async def _told(self, series: str, times: Times, meter: Meter) -> Json:
+        await self._quiet(len(times), lambda: len({n for n, _ in self._seen(series)}))
+        cpu = meter.stop()
+        await asyncio.sleep(self.volumes.linger)
+        arrivals = [(n, arrival.at) for n, arrival in self._seen(series)]
+        return {**told(arrivals, times), "cpu_percent_of_a_core": cpu}
 
-    try:
-        result["warmup"] = await series("warm", 50, 4)
-        meter = Meter(ctx.groups)
-        meter.start()
-        result["burst"] = {**await series("burst", count, concurrency), "concurrency": concurrency}
-        result["cpu_percent_of_a_core"] = meter.stop()
-        result["one_at_a_time"] = await series("single", 200, 1)
-        result["updates"] = await _updates(ctx, receiver, body, patience)
-        result["retry"] = await _retry(ctx, receiver, create, seen, retry_patience)
-        result["header_delivered"] = any(
-            a["headers"].get("x-load-test") == "seven" for a in receiver.arrivals
-        )
-        result["unreadable_notifications"] = len(receiver.unreadable)
-        result["sample_headers"] = receiver.arrivals[-1]["headers"] if receiver.arrivals else {}
-        good = lambda r: r["lost"] == 0 and r["duplicates"] == 0
-        result["check"] = {
-            "pass": all(good(result[k]) for k in ("burst", "one_at_a_time", "updates"))
-            and result["retry"]["never_redelivered"] == 0
+    async def _paced(self, series: str) -> Json:
+        """An open loop: every create is sent when it is due, on a connection that is idle."""
+        rate, times = self.volumes.paced_rate, Times()
+        total = max(1, int(rate * self.volumes.paced_seconds))
+        # Opened before, so that no create pays for it.
+        self._idle = [self.ctx.client.connection() for _ in range(self.volumes.concurrency)]
+        await asyncio.gather(*(each.request("GET", "metadata") for each in self._idle))
+
+        async def one(n: int, due: int) -> None:
+            connection = self._idle.pop() if self._idle else self.ctx.client.connection()
+            times[n] = await self._send(connection, series, n, due)
+            self._idle.append(connection)
+
+        meter, began = Meter(self.ctx.groups), time.perf_counter_ns()
+        async with asyncio.TaskGroup() as group:
+            for n in range(total):
+                due = began + int(n * 1e9 / rate)
+                await asyncio.sleep(max(0.0, (due - time.perf_counter_ns()) / 1e9))
+                group.create_task(one(n, due))
+        seconds = (time.perf_counter_ns() - began) / 1e9
+        for connection in self._idle:
+            connection.close()
+        return {
+            **await self._told(series, times, meter),
+            "create_per_s": round(total / seconds, 1),
+            "rate": rate,
+            "connections": len(self._idle),
         }
-    finally:
-        await ctx.client.request("DELETE", where)
-        receiver.stop()
-    return result
 
+    async def _quiet(self, expected: int, count: Callable[[], int]) -> None:
+        """Waits until so many are there, or nothing has come for too long."""
+        last, since = -1, time.monotonic()
+        while count() < expected and time.monotonic() - since < self.volumes.patience:
+            if len(self.receiver.arrivals) != last:
+                last, since = len(self.receiver.arrivals), time.monotonic()
+            await asyncio.sleep(_POLL_SECONDS)
 
-async def _updates(
-    ctx, receiver: Receiver, body, patience: float, resources: int = 40, each: int = 5
-) -> dict:
-    """Five quick updates of each of 40 appointments: every version once, in version order."""
-    versions: dict[str, list[str]] = {}
+    async def _updates(self) -> Json:
+        """Quick updates of several appointments: every version once, in version order."""
+        versions: dict[str, list[str]] = {}
+        workers, total = _SETUP_WORKERS, self.volumes.updated
 
-    async def worker(numbers):
-        connection = ctx.client.connection()
-        for n in numbers:
-            answer = await connection.request("POST", "Appointment", body("upd", n))
-            current = answer.json()
-            versions[current["id"]] = [current["meta"]["versionId"]]
-            for step in range(each):
-                current["comment"] = f"step {step}"
-                answer = await connection.request("PUT", f"Appointment/{current['id']}", current)
-                if answer.status != 200:
-                    raise RuntimeError(answer.brief())
+        async def worker(numbers: Sequence[int]) -> None:
+            connection = self.ctx.client.connection()
+            for n in numbers:
+                answer = await connection.request("POST", "Appointment", self._body("upd", n))
                 current = answer.json()
-                versions[current["id"]].append(current["meta"]["versionId"])
-        connection.close()
+                written = versions[current["id"]] = [current["meta"]["versionId"]]
+                path = f"Appointment/{current['id']}"
+                for step in range(self.volumes.updates_each):
+                    current["comment"] = f"step {step}"
+                    answer = await connection.request("PUT", path, current)
+                    if answer.status != 200:
+                        raise RuntimeError(answer.brief())
+                    current = answer.json()
+                    written.append(current["meta"]["versionId"])
+            connection.close()
 
-    await asyncio.gather(*(worker(range(w, resources, 4)) for w in range(4)))
-    arrivals = lambda: [(a["id"], a["version"]) for a in receiver.arrivals if a["id"] in versions]
-    total = resources * (each + 1)
-    await _quiet(receiver, total, lambda: len(set(arrivals())), patience)
-    got = arrivals()
-    out_of_order, resources_wrong = 0, 0
-    for i, order in versions.items():
-        sequence = [order.index(v) for j, v in got if j == i and v in order]
-        out_of_order += _inversions(sequence)
-        resources_wrong += bool(_inversions(sequence))
-    known = {(i, v) for i, order in versions.items() for v in order}
-    return {
-        "resources": resources,
-        "versions": total,
-        "received": len(set(got) & known),
-        "lost": total - len(set(got) & known),
-        "duplicates": len(got) - len(set(got)),
-        "out_of_order": out_of_order,
-        "resources_out_of_order": resources_wrong,
-    }
+        async with asyncio.TaskGroup() as group:
+            for first in range(workers):
+                group.create_task(worker(range(first, total, workers)))
 
+        def arrived() -> list[tuple[str, str]]:
+            return [(a.id, a.version or "") for a in self.receiver.arrivals if a.id in versions]
 
-async def _retry(
-    ctx, receiver: Receiver, create, seen, patience: float, total: int = 20, refuse: int = 5
-) -> dict:
-    """The receiver answers 503 to the first delivery of five: are they delivered again, and when?"""
-    receiver.refuse = {f"W7 retry {n}" for n in range(refuse)}
-    await create("retry", total, 2)
-    accepted = lambda: len({n for n, a in seen("retry") if not a["refused"]})
-    end = time.monotonic() + patience
-    while accepted() < total and time.monotonic() < end:
-        await asyncio.sleep(0.1)
-    delays = [
-        a["at"] - receiver.refused[a["description"]]
-        for _, a in seen("retry")
-        if not a["refused"] and a["description"] in receiver.refused
-    ]
-    counts = Counter(n for n, _ in seen("retry"))
-    return {
-        "refused_once": len(receiver.refused),
-        "redelivered": len(delays),
-        "never_redelivered": len(receiver.refused) - len(delays),
-        "waited_s": patience,
-        "others_received": sum(1 for n in range(refuse, total) if counts[n]),
-        "redelivery_after_ms": summary_ms(delays),
-    }
+        expected = total * (self.volumes.updates_each + 1)
+        await self._quiet(expected, lambda: len(set(arrived())))
+        await asyncio.sleep(self.volumes.linger)
+        return versions_told(versions, arrived())
+
+    async def _retry(self) -> Json:
+        """The first delivery of some is answered 503: are they delivered again, and when?"""
+        volumes, receiver = self.volumes, self.receiver
+        receiver.refuse = {f"W7 retry {n}" for n in range(volumes.refused)}
+        await self._create("retry", volumes.retried, 2)
+
+        def accepted() -> set[int]:
+            return {n for n, arrival in self._seen("retry") if not arrival.refused}
+
+        end = time.monotonic() + volumes.retry_patience
+        while len(accepted()) < volumes.retried and time.monotonic() < end:  # noqa: ASYNC110 - rare
+            await asyncio.sleep(_POLL_SECONDS)
+        delays: dict[str, int] = {}
+        for _, arrival in self._seen("retry"):
+            if not arrival.refused and arrival.description in receiver.refused:
+                waited = arrival.at - receiver.refused[arrival.description]
+                delays.setdefault(arrival.description, waited)
+        arrivals = Counter(n for n, _ in self._seen("retry"))
+        others = range(volumes.refused, volumes.retried)
+        return {
+            "refused_once": len(receiver.refused),
+            "redelivered": len(delays),
+            "never_redelivered": volumes.refused - len(delays),
+            "others_lost": sum(arrivals[n] == 0 for n in others),
+            "waited_at_most_s": volumes.retry_patience,
+            "redelivery_after_ms": summary_ms(list(delays.values())),
+        }
