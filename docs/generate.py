@@ -10,6 +10,7 @@ from pathlib import Path
 from fhir_server.definitions.loader import load
 from fhir_server.definitions.registry import Registry
 from fhir_server.definitions.search_parameter import SearchParameter
+from fhir_server.search.modifiers import modifiers_of
 from fhir_server.settings import PREFIX, Settings
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -68,10 +69,11 @@ def _search_table(title: str, parameters: list[SearchParameter]) -> Iterator[str
     yield ""
     yield f"## {title}"
     yield ""
-    yield "| parameter | type | definition |"
-    yield "|---|---|---|"
+    yield "| parameter | type | modifiers | definition |"
+    yield "|---|---|---|---|"
     for parameter in sorted(parameters, key=lambda each: each.code):
-        yield f"| `{parameter.code}` | {parameter.type} | {parameter.url} |"
+        offered = " ".join(f"`:{one}`" for one in (*modifiers_of(parameter), *parameter.targets))
+        yield f"| `{parameter.code}` | {parameter.type} | {offered} | {parameter.url} |"
 
 
 def operations_page(registry: Registry) -> Iterator[str]:

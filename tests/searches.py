@@ -50,6 +50,7 @@ def search(resource_type: str, query: str, *, lenient: bool = False) -> SearchRe
         limits=LIMITS,
         now=NOW,
         lenient=lenient,
+        registry=registry(),
     )
 
 

@@ -26,6 +26,7 @@ async def search_type(
         limits=settings,
         now=ctx.now,
         lenient=request.prefer.lenient,
+        registry=registry,
     )
     page = await store.search(ctx, asked)
     links = _links(f"{ctx.base_url}/{request.type}", asked, page)

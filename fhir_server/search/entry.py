@@ -20,6 +20,7 @@ class Entry:
         dates: ranges in microseconds by parameter.
         numbers: ranges of numbers and quantities by parameter.
         groups: small index documents of composites by parameter.
+        originals: strings as written, `code=normalised<tab>original`.
         single: fields that hold one value: `i` id, `s` main date, `u` last update, `g` position.
         targets: local references, as `(type, id)`, by parameter.
     """
@@ -30,6 +31,7 @@ class Entry:
         "dates",
         "groups",
         "numbers",
+        "originals",
         "single",
         "targets",
         "terms",
@@ -42,6 +44,7 @@ class Entry:
         self.dates: dict[str, list[Mapping[str, int]]] = {}
         self.numbers: dict[str, list[Mapping[str, Json]]] = {}
         self.groups: dict[str, list[Mapping[str, Json]]] = {}
+        self.originals: set[str] = set()
         self.single: dict[str, Json] = {}
         self.targets: dict[str, list[tuple[str, str]]] = {}
 
@@ -54,5 +57,7 @@ class Entry:
             built["n"] = self.numbers
         if self.groups:
             built["c"] = self.groups
+        if self.originals:
+            built["x"] = sorted(self.originals)
         built.update(self.single)
         return built

@@ -8,6 +8,10 @@
     i   the logical id
     s   the main date (`search.main_date`), of types that have one; `NO_DATE` when absent
     u   the last update
+    x   sorted strings `code=normalised<tab>original`, in no index: for `:exact` and `_sort`
+
+A selected element that has content and leaves no trace in `t`, `d` and `n`, for example a
+CodeableConcept that only says that its user chose it, has the term `code:present`.
 
 `i`, `s` and `u` hold one value each. Parts without content are left out, except `t`.
 """
@@ -44,6 +48,8 @@ _WRITE: Final[dict[str, Write]] = {
     "quantity": quantity.index,
     "special": special.index,
 }
+# An element that has nothing but these counts as missing.
+_NO_CONTENT: Final = frozenset({"id", "extension"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class _Compiled:
         self.definition = definition
         self._main = main_date(definition.name)
         parameters = definition.search_parameters.values()
-        self._steps = [step for parameter in parameters for step in _steps(parameter, self._main)]
+        self._steps = [_step(parameter, self._main) for parameter in parameters]
         self._compartments = tuple(definition.compartments.items())
         self._codes = frozenset(code for _, codes in self._compartments for code in codes)
 
@@ -86,10 +92,14 @@ class _Compiled:
         entry = Entry(base_url, self._codes)
         if self._main is not None:
             entry.single["s"] = NO_DATE
-        for code, extract, write in self._steps:
+        terms = entry.terms
+        for code, extract, write, leaves_trace in self._steps:
             elements = extract(resource)
             if elements:
+                before = len(terms)
                 write(code, elements, entry)
+                if leaves_trace and len(terms) == before:
+                    _note_presence(code, elements, entry)
         return Index(entry.document(), self._members(resource, entry))
 
     def _members(self, resource: Resource, entry: Entry) -> list[str]:
@@ -107,24 +117,36 @@ class _Compiled:
 # Keyed by identity: a definition holds mappings and cannot be hashed. The value keeps it alive.
 _compiled: dict[int, _Compiled] = {}
 
-_Step = tuple[str, Extract, Write]
+_Step = tuple[str, Extract, Write, bool]
 
 
-def _steps(parameter: SearchParameter, main: MainDate | None) -> list[_Step]:
+def _step(parameter: SearchParameter, main: MainDate | None) -> _Step:
     code, extract = parameter.code, parameter.extract
     if code == "_id":
-        return [(code, _select_id, _write_id)]
+        return code, _select_id, _write_id, False
     if code == "_lastUpdated":
-        return [(code, extract, _write_last_update)]
+        return code, extract, _write_last_update, False
     if parameter.type == "composite":
-        return [(code, extract, _group_writer(parameter))]
+        return code, extract, _group_writer(parameter), False
     if parameter.type == "token":
-        return [(code, extract, token.writer(parameter))]
+        return code, extract, token.writer(parameter), True
     if main is None or main.code != code:
-        return [(code, extract, _WRITE[parameter.type])]
+        return code, extract, _WRITE[parameter.type], True
     if main.point:
-        return [(code, extract, _write_main_date)]
-    return [(code, extract, _write_main_range)]
+        return code, extract, _write_main_date, False
+    return code, extract, _write_main_range, True
+
+
+def _note_presence(code: str, elements: Sequence[Element], entry: Entry) -> None:
+    if code not in entry.dates and code not in entry.numbers and any(map(_has_content, elements)):
+        entry.terms.add(f"{code}:present")
+
+
+def _has_content(element: Element) -> bool:
+    value = element.value
+    if isinstance(value, dict):
+        return any(name not in _NO_CONTENT for name in value)
+    return value is not None
 
 
 def _select_id(resource: Resource) -> list[Element]:

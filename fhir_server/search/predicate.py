@@ -7,6 +7,7 @@ from typing import Final
 
 from fhir_server.fhir.types import Json
 from fhir_server.search.condition import Filter, Ids, Spans, TermPrefix, Terms
+from fhir_server.search.modified import Not
 from fhir_server.search.request import Clause, SearchRequest
 
 # MongoDB bounds an index on many terms by one of them, and the first one it is given. The kinds
@@ -47,7 +48,7 @@ def _rank(clause: Clause) -> int:
     if isinstance(condition, Ids):
         return 0
     if not isinstance(condition, Terms | TermPrefix):
-        return 8
+        return 9 if isinstance(condition, Not) else 8
     if clause.code in _FEW_VALUES:
         return 7
     return _SELECTIVITY.get(clause.type, 6)

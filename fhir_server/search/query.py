@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from fhir_server.definitions.registry import TypeDefinition
+from fhir_server.definitions.registry import Registry, TypeDefinition
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +14,11 @@ class Query:
         definition: the type searched.
         base_url: the FHIR base, without a trailing slash.
         now: when it is asked; `ap` measures from it.
+        registry: the other types and the value sets; without it a search may ask of one type's
+            own elements only.
     """
 
     definition: TypeDefinition
     base_url: str
     now: datetime
+    registry: Registry | None = None

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, Protocol
 
-from fhir_server.definitions.registry import TypeDefinition
+from fhir_server.definitions.registry import Registry, TypeDefinition
 from fhir_server.definitions.search_parameter import SearchParameter
 from fhir_server.fhir.errors import FhirError, Invalid, Issues, NotSupported, Value
 from fhir_server.search.condition import Condition, any_of
 from fhir_server.search.escapes import split
 from fhir_server.search.main_date import main_date
+from fhir_server.search.modifiers import modified
 from fhir_server.search.query import Query
 from fhir_server.search.values import (
     composite,
@@ -132,6 +133,7 @@ def parse_search(
     limits: Limits,
     now: datetime,
     lenient: bool = False,
+    registry: Registry | None = None,
 ) -> SearchRequest:
     """Understand a query.
 
@@ -142,6 +144,8 @@ def parse_search(
         limits: the settings that bound a search.
         now: when it is asked; the prefix `ap` of dates measures from it.
         lenient: whether parameters that are not known are left out with a warning.
+        registry: the other types and the value sets; without it the search can be judged on one
+            resource alone, and what cannot is refused.
 
     Raises:
         NotSupported: an unknown parameter, or a modifier, chain or prefix not offered.
@@ -154,7 +158,7 @@ def parse_search(
             f"{len(pairs)} search parameters are more than the {limits.max_search_parameters} "
             "allowed in one search"
         )
-    reader = _Reader(Query(type_definition, base_url, now), limits, lenient=lenient)
+    reader = _Reader(Query(type_definition, base_url, now, registry), limits, lenient=lenient)
     for name, value in pairs:
         reader.read(name, value)
     return reader.request()
@@ -222,15 +226,19 @@ class _Reader:
         )
 
     def _read_filter(self, name: str, value: str) -> None:
-        parameter = self._query.definition.search_parameters.get(name)
-        if parameter is None:
+        code, colon, modifier = name.partition(":")
+        parameter = self._query.definition.search_parameters.get(code)
+        if parameter is None or "." in modifier:
             self._unknown(name)
             return
         try:
-            conditions = [self._condition(parameter, one) for one in split(value, ",")]
+            if colon:
+                condition = modified(parameter, modifier, value, self._query)
+            else:
+                condition = any_of([self._condition(parameter, one) for one in split(value, ",")])
         except FhirError as problem:
-            raise type(problem)(f"{name}: {problem.diagnostics}") from problem
-        self._clauses.append(Clause(name, parameter.type, any_of(conditions)))
+            raise type(problem)(f"{name[:64]}: {problem.diagnostics}") from problem
+        self._clauses.append(Clause(code, parameter.type, condition))
         self._used.append((name, value))
 
     def _condition(self, parameter: SearchParameter, text: str) -> Condition:
@@ -239,7 +247,7 @@ class _Reader:
         return _CONDITION[parameter.type](parameter, text, self._query)
 
     def _unknown(self, name: str) -> None:
-        code, colon, modifier = name.partition(":")
+        code = name.partition(":")[0]
         base = code.partition(".")[0]
         parameters = self._query.definition.search_parameters
         if base in _UNSUPPORTED_QUERIES:
@@ -248,11 +256,6 @@ class _Reader:
             raise NotSupported(
                 f"the chained parameter '{name[:64]}' is not supported: chains are not offered; "
                 f"search with '{base}' itself"
-            )
-        if colon and code in parameters:
-            raise NotSupported(
-                f"the modifier ':{modifier[:64]}' of '{code}' is not supported: "
-                "no modifiers are offered"
             )
         if not self._lenient:
             raise NotSupported(f"{_described(code, name)}; {self._supported()}")

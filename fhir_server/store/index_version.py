@@ -8,7 +8,7 @@ from fhir_server.definitions.registry import Registry
 from fhir_server.store.database import Connection
 from fhir_server.store.errors import DatabaseUnusable, IndexOutdated
 
-INDEX_FORMAT = 1
+INDEX_FORMAT = 2
 """Raise it when `search.index` builds other index documents from the same artefacts."""
 
 _COLLECTION = "instance"

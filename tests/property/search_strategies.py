@@ -58,9 +58,11 @@ def optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Document]:
     return st.fixed_dictionaries({}, optional=fields)
 
 
-CODING = optional(system=SYSTEMS, code=CODES)
+CODING = optional(system=SYSTEMS, code=CODES, display=WORDS, userSelected=st.just(True))
 CONCEPT = optional(coding=st.lists(CODING, max_size=2), text=WORDS)
-IDENTIFIER = optional(system=SYSTEMS, value=CODES)
+IDENTIFIER = optional(
+    system=SYSTEMS, value=CODES, type=CONCEPT, extension=st.just([{"url": "urn:x"}])
+)
 REFERENCE = optional(reference=REFERENCES, identifier=IDENTIFIER)
 PERIOD = optional(start=DATES, end=DATES)
 UNIT = {"unit": st.sampled_from(["min", "h"]), "code": st.sampled_from(["min", "h"])}
@@ -189,6 +191,65 @@ VALUES: dict[str, dict[str, st.SearchStrategy[str]]] = {
     },
 }
 
+MISSING = st.sampled_from(["true", "false"])
+FRAGMENTS = st.one_of(st.sampled_from(["n", "eis", "der b", "a.", "Ü"]), NAMES).filter(
+    lambda word: any(c.isalnum() for c in word)
+)
+IDENTIFIERS = (
+    st.builds(lambda system, code: f"{escaped(system)}|{code}", SYSTEMS, ESCAPED_CODES)
+    | ESCAPED_CODES
+)
+# Values of parameters with a modifier; `:missing` takes one value only.
+MODIFIED: dict[str, dict[str, st.SearchStrategy[str]]] = {
+    "Appointment": {
+        "status:not": st.sampled_from(["booked", "pending"]),
+        "status:in": st.just("http://hl7.org/fhir/ValueSet/appointmentstatus"),
+        "status:not-in": st.just("http://hl7.org/fhir/ValueSet/slotstatus"),
+        "identifier:not": TOKENS,
+        "identifier:text": NAMES,
+        "identifier:of-type": st.builds(
+            "{}|{}|{}".format, SYSTEMS.map(escaped), CODES.map(escaped), CODES.map(escaped)
+        ),
+        "service-type:text": NAMES,
+        "actor:identifier": IDENTIFIERS,
+        "actor:Patient": st.sampled_from(["1", "2", "Patient/1"]),
+        **dict.fromkeys(
+            (
+                "status:missing",
+                "date:missing",
+                "service-type:missing",
+                "actor:missing",
+                "_id:missing",
+            ),
+            MISSING,
+        ),
+    },
+    "Encounter": {
+        "subject:identifier": IDENTIFIERS,
+        **dict.fromkeys(("date:missing", "length:missing", "subject:missing"), MISSING),
+    },
+    "Patient": {
+        "name:exact": NAMES,
+        "family:exact": NAMES,
+        "given:contains": FRAGMENTS,
+        "name:contains": FRAGMENTS,
+        "active:not": st.sampled_from(["true", "false"]),
+        "identifier:not": TOKENS,
+        **dict.fromkeys(
+            ("name:missing", "active:missing", "phone:missing", "birthdate:missing"), MISSING
+        ),
+    },
+    "Location": {"name:contains": FRAGMENTS, "name:exact": NAMES, "near:missing": MISSING},
+    "Measure": {
+        "url:below": st.sampled_from(
+            ["http://m.example", "http://m.example/", "http://m.example/a"]
+        ),
+        "url:above": st.sampled_from(["http://m.example/a/b", "http://m.example/A"]),
+        "context-type:text": NAMES,
+        "context-quantity:missing": MISSING,
+    },
+}
+
 
 @st.composite
 def populations(draw: st.DrawFn) -> tuple[str, list[Document]]:
@@ -210,8 +271,13 @@ def populations(draw: st.DrawFn) -> tuple[str, list[Document]]:
 @st.composite
 def queries(draw: st.DrawFn, resource_type: str) -> list[tuple[str, str]]:
     """A query of one to three parameters, each with one to three values."""
-    values = VALUES[resource_type]
+    values = {**VALUES[resource_type], **MODIFIED[resource_type]}
     codes = draw(st.lists(st.sampled_from(sorted(values)), min_size=1, max_size=3))
     return [
-        (code, ",".join(draw(st.lists(values[code], min_size=1, max_size=3)))) for code in codes
+        (code, ",".join(draw(st.lists(values[code], min_size=1, max_size=_most(code)))))
+        for code in codes
     ]
+
+
+def _most(code: str) -> int:
+    return 1 if code.endswith(":missing") else 3

@@ -15,6 +15,7 @@ from pymongo.database import Database
 
 from fhir_server.fhir.dates import format_instant, microseconds, parse_instant
 from fhir_server.search import paging
+from fhir_server.search.modifiers import modifiers_of
 from fhir_server.search.predicate import matches, mongo_filter
 from fhir_server.search.request import SearchRequest, parse_search
 from fhir_server.store.collections import Collections
@@ -108,7 +109,12 @@ def test_mongodb_and_memory_agree(mongo: Mongo, data: st.DataObject) -> None:
     fill(mongo, resources)
     for pairs in data.draw(st.lists(queries(resource_type), min_size=1, max_size=5)):
         request = parse_search(
-            definition(resource_type), pairs, base_url=BASE_URL, limits=LIMITS, now=NOW
+            definition(resource_type),
+            pairs,
+            base_url=BASE_URL,
+            limits=LIMITS,
+            now=NOW,
+            registry=registry(),
         )
         remembered = {one["id"] for one in resources if matches(request, indexed(one).ix)}
         assert found_by(mongo, request) == remembered, pairs
@@ -134,6 +140,17 @@ SAMPLES = {
 }
 
 
+MODIFIED_SAMPLES = {
+    "missing": "true",
+    "in": "http://hl7.org/fhir/ValueSet/slotstatus",
+    "not-in": "http://hl7.org/fhir/ValueSet/slotstatus",
+    "of-type": "urn:x|y|z",
+    "not": "true",
+    "above": "http://url.example/a",
+    "below": "http://url.example/a",
+}
+
+
 @pytest.mark.parametrize("resource_type", sorted(registry().types))
 def test_every_declared_search_uses_an_index(mongo: Mongo, resource_type: str) -> None:
     """No search parameter of the type, in any form, and no order makes MongoDB read everything."""
@@ -146,6 +163,11 @@ def test_every_declared_search_uses_an_index(mongo: Mongo, resource_type: str) -
         if {"boolean", "ContactPoint", "string"} & {*parameter.datatypes}:
             samples = ["true", "true,false"]
         found += [f"{code}={sample}" for sample in samples]
+        for modifier in (*modifiers_of(parameter), *parameter.targets):
+            sample = MODIFIED_SAMPLES.get(modifier, "1")
+            found.append(f"{code}:{modifier}={sample}")
+            if modifier == "missing":
+                found.append(f"{code}:missing=false")
     orders = ["", "_sort=_id", "_sort=-_lastUpdated"]
     for query in [*found, *orders]:
         used = {stage["stage"] for stage in winning(plan(mongo, search(resource_type, query)))}

@@ -14,9 +14,9 @@ from fhir_server.fhir.errors import Invalid, Value
 from fhir_server.fhir.ids import is_id
 from fhir_server.fhir.references import parse_reference
 from fhir_server.fhir.types import Json
-from fhir_server.search.condition import Condition, Terms
+from fhir_server.search.condition import Condition, Either, TermPrefix, Terms
 from fhir_server.search.entry import Entry
-from fhir_server.search.escapes import unescape
+from fhir_server.search.escapes import split, unescape
 from fhir_server.search.query import Query
 from fhir_server.search.values.token import fold
 
@@ -36,7 +36,7 @@ def index(code: str, elements: Sequence[Element], entry: Entry) -> None:
                 _identifier(code, identifier, entry)
 
 
-def condition(parameter: SearchParameter, text: str, query: Query) -> Condition:
+def condition(parameter: SearchParameter, text: str, query: Query) -> Terms:
     """`[id]`, `[Type]/[id]` or `[url]`, each with `|[version]` or `/_history/[version]`.
 
     Raises:
@@ -58,6 +58,54 @@ def condition(parameter: SearchParameter, text: str, query: Query) -> Condition:
     else:
         raise Value(f"'{text[:64]}' is no reference; expected id, Type/id or an absolute URL")
     return Terms((f"{term}|{version}" if pipe else term,))
+
+
+def of_target(parameter: SearchParameter, target: str, text: str, query: Query) -> Condition:
+    """`:[type]`: a reference to a resource of that type, by its id or in any other form.
+
+    Raises:
+        Value: it is none of the forms, or refers to another type.
+    """
+    wanted = unescape(text)
+    if is_id(wanted):
+        return Terms((f"{parameter.code}={target}/{wanted}",))
+    found = parse_reference(wanted, query.base_url)
+    if found is None or found.type != target:
+        raise Value(f"'{text[:64]}' is no reference to {target}; expected an id or {target}/id")
+    return condition(parameter, text, query)
+
+
+def of_identifier(parameter: SearchParameter, text: str, query: Query) -> Condition:
+    """`:identifier`: by the identifier in the reference itself, as a token; no chain.
+
+    Raises:
+        Value: it is no token.
+    """
+    del query
+    parts = [unescape(part) for part in split(text, "|")]
+    if len(parts) > 2 or not any(parts):
+        raise Value(f"'{text[:64]}' is no identifier; expected value, system|value or system|")
+    start = f"{parameter.code}:identifier="
+    if len(parts) == 1:
+        return Terms((f"{start}{fold(parts[0])}",))
+    system, value = fold_system(parts[0]), parts[1]
+    if not value:
+        return TermPrefix(f"{start}{system}|")
+    return Terms((f"{start}{system}|{fold(value)}",))
+
+
+def below(parameter: SearchParameter, text: str, query: Query) -> Condition:
+    """`:below`: a canonical of any version, or of a version and those made from it.
+
+    `url|1` is below itself as well as `url|1.2`.
+
+    Raises:
+        Value: it is no canonical.
+    """
+    exact = condition(parameter, text, query)
+    if "|" not in text:
+        return exact
+    return Either((exact, *(TermPrefix(f"{term}.") for term in exact.terms)))
 
 
 def _only_target(parameter: SearchParameter, logical_id: str) -> str:

@@ -21,12 +21,15 @@ from fhir_server.fhir.types import Json
 from fhir_server.search.condition import Condition, Every, TermPrefix, Terms
 from fhir_server.search.entry import Entry
 from fhir_server.search.escapes import unescape
+from fhir_server.search.modified import AnyTerm, Containing, Original
 from fhir_server.search.query import Query
 
 LONGEST: Final = 500
 """Characters of a string that are indexed and compared."""
 
-_PHONETIC: Final = "phonetic"
+PHONETIC: Final = "phonetic"
+"""The parameter that compares by sound."""
+
 _WORD_BY_WORD: Final = frozenset({"family"})
 _NAME_PARTS: Final = ("family", "given", "text", "prefix", "suffix")
 _ADDRESS_PARTS: Final = (
@@ -67,10 +70,11 @@ def index(code: str, elements: Sequence[Element], entry: Entry) -> None:
         else:
             continue
         for text in texts:
-            if code == _PHONETIC:
+            if code == PHONETIC:
                 add(f"{code}={key}" for key in sounds(text))
             else:
                 add(f"{code}={start}" for start in _starts(text, by_word=by_word))
+                entry.originals.add(_original(code, text))
 
 
 def condition(parameter: SearchParameter, text: str, query: Query) -> Condition:
@@ -84,10 +88,32 @@ def condition(parameter: SearchParameter, text: str, query: Query) -> Condition:
     normalised = normalise(wanted)
     if not normalised:
         raise Value(f"'{text[:64]}' holds no letter or digit to search for")
-    if parameter.code != _PHONETIC:
+    if parameter.code != PHONETIC:
         return TermPrefix(f"{parameter.code}={normalised}")
     keys = [Terms((f"{parameter.code}={key}",)) for key in dict.fromkeys(sounds(wanted))]
     return keys[0] if len(keys) == 1 else Every(tuple(keys))
+
+
+def exact(parameter: SearchParameter, text: str, query: Query) -> Condition:
+    """`:exact`: the whole string, with its case and accents."""
+    del query
+    wanted, code = unescape(text), parameter.code
+    normalised = normalise(wanted)
+    near = Terms((f"{code}={normalised}",)) if normalised else AnyTerm(code)
+    return Every((near, Original(_original(code, wanted))))
+
+
+def contains(parameter: SearchParameter, text: str, query: Query) -> Condition:
+    """`:contains`: the text anywhere in the string, but not across its ends.
+
+    Raises:
+        Value: the text holds nothing but punctuation.
+    """
+    del query
+    normalised = normalise(unescape(text))
+    if not normalised:
+        raise Value(f"'{text[:64]}' holds no letter or digit to search for")
+    return Containing(parameter.code, normalised)
 
 
 @lru_cache(maxsize=16_384)
@@ -112,6 +138,11 @@ def sounds(text: str) -> tuple[str, ...]:
         (jellyfish.metaphone(word).replace(" ", "") if word.isascii() else "") or word
         for word in normalise(text).split()
     )
+
+
+def _original(code: str, text: str) -> str:
+    # No normalised text holds a tab, which sorts before everything that one can hold.
+    return f"{code}={normalise(text)}\t{text[:LONGEST]}"
 
 
 def _kept(character: str) -> str:

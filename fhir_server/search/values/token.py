@@ -3,6 +3,9 @@
 An element with a system has the terms `code=value` and `code=system|value`; one without has
 `code=value` and `code=|value`; where R4 allows no system there is only the first.
 
+The text beside a code has the term `code:text=`, the type of an identifier
+`code:of-type=system|type|value`, for the modifiers of these names.
+
 Systems are compared exactly, and so are codes that R4's required bindings list: their systems
 heed case. Of most other systems nobody knows, so their values are compared without case, as R4
 advises when in doubt.
@@ -13,14 +16,16 @@ from functools import lru_cache
 from typing import Final
 
 from fhir_server.definitions.search_parameter import Element, SearchParameter
-from fhir_server.fhir.errors import Value
+from fhir_server.fhir.errors import NotSupported, Value
 from fhir_server.fhir.types import Json
 from fhir_server.search.condition import Condition, Ids, TermPrefix, Terms
 from fhir_server.search.entry import Entry
 from fhir_server.search.escapes import split, unescape
 from fhir_server.search.query import Query
+from fhir_server.search.values.string import normalise
 
 _WITHOUT_SYSTEM: Final = frozenset({"ContactPoint", "boolean", "uri", "url", "string"})
+_R4: Final = "4.0.1"
 _FLAGS: Final = frozenset({"true", "false"})
 _PHONE_PUNCTUATION: Final = str.maketrans("", "", " \t\u00a0()-./+")
 
@@ -82,6 +87,53 @@ def condition(parameter: SearchParameter, text: str, query: Query) -> Condition:
     return Terms((f"{code}={_escape(system)}|{key(value)}",))
 
 
+def text(parameter: SearchParameter, text: str, query: Query) -> Condition:
+    """`:text`: the text of the concept, a display or the type of an identifier starts so.
+
+    Raises:
+        Value: the text holds nothing but punctuation.
+    """
+    del query
+    normalised = normalise(unescape(text))
+    if not normalised:
+        raise Value(f"'{text[:64]}' holds no letter or digit to search for")
+    return TermPrefix(f"{parameter.code}:text={normalised}")
+
+
+def of_type(parameter: SearchParameter, text: str, query: Query) -> Condition:
+    """`:of-type`: `[system]|[type]|[value]` of an identifier.
+
+    Raises:
+        Value: one of the three is missing.
+    """
+    del query
+    parts = [unescape(part) for part in split(text, "|")]
+    if len(parts) != 3 or not all(parts):
+        raise Value(f"'{text[:64]}' is no identifier of a type; expected system|type|value")
+    return Terms((_type_term(parameter.code, *parts),))
+
+
+def in_value_set(parameter: SearchParameter, text: str, query: Query) -> Condition:
+    """`:in`: a code of a value set that this server carries, by its canonical URL.
+
+    Raises:
+        NotSupported: it carries no such value set.
+    """
+    url, _, version = unescape(text).partition("|")
+    try:
+        codes = query.registry.structures.codes(url) if query.registry else None
+    except KeyError:
+        codes = None
+    if codes is None or version not in {"", _R4}:
+        raise NotSupported(
+            f"the value set '{text[:128]}' is not carried here; R4's value sets of required "
+            "bindings are, for example http://hl7.org/fhir/ValueSet/slotstatus"
+        )
+    key = _escape if parameter.case_sensitive else fold
+    terms = (f"{parameter.code}={_escape(system)}|{key(code)}" for code, system in codes.items())
+    return Terms(tuple(sorted(terms)))
+
+
 def fold(value: str) -> str:
     """A value without case, its own pipes told apart from the one after a system."""
     return _escape(value.casefold())
@@ -117,16 +169,46 @@ def _of_code(code: str, element: Element) -> tuple[str, ...]:
 
 
 def _of_coding(code: str, element: Element) -> tuple[str, ...]:
-    return _system_and(code, element.value, "code")
+    value = element.value
+    return *_system_and(code, value, "code"), *_texts(code, value.get("display"))
 
 
 def _of_identifier(code: str, element: Element) -> tuple[str, ...]:
-    return _system_and(code, element.value, "value")
+    value = element.value
+    found = _system_and(code, value, "value")
+    kind = value.get("type")
+    return (*found, *_typed(code, kind, value.get("value"))) if kind else found
+
+
+def _typed(code: str, kind: Json, value: str | None) -> list[str]:
+    return [
+        *_texts(code, kind.get("text")),
+        *(
+            _type_term(code, coding["system"], coding["code"], value)
+            for coding in kind.get("coding") or ()
+            if value and coding and coding.get("system") and coding.get("code")
+        ),
+    ]
+
+
+def _type_term(code: str, system: str, kind: str, value: str) -> str:
+    return f"{code}:of-type={_escape(system)}|{fold(kind)}|{fold(value)}"
 
 
 def _of_concept(code: str, element: Element) -> list[str]:
-    codings = element.value.get("coding") or ()
-    return [term for coding in codings if coding for term in _system_and(code, coding, "code")]
+    value = element.value
+    found = list(_texts(code, value.get("text")))
+    for coding in value.get("coding") or ():
+        if coding:
+            found += _system_and(code, coding, "code")
+            found += _texts(code, coding.get("display"))
+    return found
+
+
+@lru_cache(maxsize=4_096)
+def _texts(code: str, text: str | None) -> tuple[str, ...]:
+    normalised = normalise(text) if text else ""
+    return (f"{code}:text={normalised}",) if normalised else ()
 
 
 def _of_contact(code: str, element: Element) -> tuple[str, ...]:

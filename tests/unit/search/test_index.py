@@ -78,7 +78,10 @@ def test_period_is_sorted_by_its_start_and_searched_by_its_range() -> None:
 
 
 def test_values_without_content_are_not_indexed() -> None:
-    """Extensions, nulls, empty objects and dates nobody can read select nothing."""
+    """Extensions, nulls, empty objects and dates nobody can read select nothing.
+
+    What has some other content is known to be present.
+    """
     patient = {
         "resourceType": "Patient",
         "name": [{"given": [None, "Ann"], "_given": [{"extension": []}, None]}, {}],
@@ -89,7 +92,20 @@ def test_values_without_content_are_not_indexed() -> None:
         "generalPractitioner": [{"display": "Dr. No"}],
     }
     ix = indexed(patient).ix
-    assert ix == {"t": ["deceased=false", "given=ann", "name=ann", "phonetic=AN"]}
+    assert ix == {
+        "t": [
+            "deceased=false",
+            "general-practitioner:present",
+            "given=ann",
+            "identifier:present",
+            "language:text=spanish",
+            "name=ann",
+            "phone:present",
+            "phonetic=AN",
+            "telecom:present",
+        ],
+        "x": ["given=ann\tAnn", "name=ann\tAnn"],
+    }
     odd = {"resourceType": "Patient", "birthDate": "someday"}
     assert "d" not in indexed(odd).ix
 

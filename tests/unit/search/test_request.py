@@ -92,7 +92,7 @@ def test_lenient_leaves_out_what_is_not_known_and_says_so() -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        "status:not=free",
+        "status:colour=free",
         "schedule.actor=Practitioner/1",
         "_has:Appointment:slot:status=booked",
         "_query=special",
