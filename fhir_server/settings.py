@@ -35,7 +35,9 @@ class Settings(BaseSettings):
         "console", pattern="^(console|json)$", description="`console` or `json`."
     )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Log level.")
-    demo: bool = Field(True, description="Whether `serve` loads the demo clinic on its first start.")
+    demo: bool = Field(
+        True, description="Whether `serve` loads the demo clinic on its first start."
+    )
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Largest resource body, in bytes.")
     max_json_depth: int = Field(32, ge=8, le=200, description="Deepest nesting of a JSON body.")
     max_query_length: int = Field(4_000, ge=100, description="Longest query string, in characters.")
@@ -101,7 +103,9 @@ def load_settings() -> Settings:
         pydantic.ValidationError: a value is not legal.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    unknown = sorted(n for n in os.environ if n.upper().startswith(PREFIX) and n.upper() not in known)
+    unknown = sorted(
+        n for n in os.environ if n.upper().startswith(PREFIX) and n.upper() not in known
+    )
     if unknown:
         raise UnknownSettingError(
             f"unknown setting {', '.join(unknown)}; docs/reference/settings.md lists all of them"
