@@ -187,7 +187,7 @@ def _wanted(
         claims.append(Claim(move.reference, named.id, move.kind_after, expression))
         if named.id not in held and (long := cells.too_long(time, expression)):
             refused.append(long)
-    if len(times) == len(move.slots_after):
+    if times and len(times) == len(move.slots_after):
         refused += _outside(move.after, times)
     if refused and _is_past(draft, move.after):
         return [claim for claim in claims if claim.slot in held], []

@@ -215,6 +215,16 @@ def test_change_of_slots_moves_the_hold() -> None:
     assert_consistent(agenda)
 
 
+def test_leaving_the_slots_out_frees_them() -> None:
+    """An Appointment that names no Slot holds none, also when it held some before."""
+    agenda = clinic()
+    book(agenda, "Slot/1", "Slot/2", start=60, end=120)
+    agenda.write(agenda.put("Appointment/1", appointment(start=60, end=120)))
+    assert agenda.read("Appointment/1")["status"] == "booked"
+    assert not holders(agenda)
+    assert_consistent(agenda)
+
+
 def test_move_to_a_slot_that_overlaps_the_own_one() -> None:
     """An Appointment never stands in its own way."""
     agenda = clinic()
