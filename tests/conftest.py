@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import redis
 from hypothesis import HealthCheck
@@ -17,6 +18,7 @@ from fhir_server.embedded.mongod import Mongod
 from fhir_server.embedded.redis import Redis
 from fhir_server.settings import PREFIX, Settings
 
+_PREFIX = "fhir-server-tests-"
 _ROOM = 4 << 30
 _MEMORY_FILE_SYSTEM = Path("/dev/shm")
 
@@ -34,7 +36,9 @@ class Services:
     """The servers of a test run, in a folder of their own."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="fhir-server-tests-", dir=_fast_folder()))
+        place = _fast_folder()
+        _forget_dead_runs(Path(place or tempfile.gettempdir()))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=place))
         self._mongod = Mongod(
             self.folder / "mongod",
             log=self.folder / "mongod.log",
@@ -56,6 +60,14 @@ class Services:
         self._redis.stop()
         self._mongod.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _forget_dead_runs(place: Path) -> None:
+    """Removes the data of runs that were killed, because memory is precious."""
+    for folder in place.glob(f"{_PREFIX}*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if not owner.isdecimal() or not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fast_folder() -> str | None:

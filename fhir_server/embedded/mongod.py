@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,7 @@ from fhir_server.embedded import binaries, process
 from fhir_server.operator_error import OperatorError
 
 REPLICA_SET = "fhir"
+Pause = Callable[[float], None]
 EMPTY: Mapping[str, str] = MappingProxyType({})
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.02
@@ -82,8 +83,12 @@ class Mongod:
         )
         return self.child
 
-    def wait(self, seconds: float = _START_SECONDS) -> str:
+    def wait(self, pause: Pause = time.sleep, seconds: float = _START_SECONDS) -> str:
         """Waits until the node is a writable primary, making it one on the first start.
+
+        Args:
+            pause: sleeps between two looks, and may raise to give up.
+            seconds: the longest wait.
 
         Returns:
             The connection string.
@@ -106,7 +111,7 @@ class Mongod:
                     raise OperatorError(
                         f"mongod was not ready after {seconds:.0f} s; read {self._log}"
                     )
-                time.sleep(_POLL_SECONDS)
+                pause(_POLL_SECONDS)
         return self.url
 
     def _is_primary(self, client: MongoClient[dict[str, Any]]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fhir_server.embedded import binaries, process
-from fhir_server.embedded.mongod import EMPTY
+from fhir_server.embedded.mongod import EMPTY, Pause
 from fhir_server.operator_error import OperatorError
 
 _START_SECONDS = 60.0
@@ -62,8 +62,12 @@ class Redis:
         )
         return self.child
 
-    def wait(self, seconds: float = _START_SECONDS) -> str:
+    def wait(self, pause: Pause = time.sleep, seconds: float = _START_SECONDS) -> str:
         """Waits until Redis has loaded its data and answers.
+
+        Args:
+            pause: sleeps between two looks, and may raise to give up.
+            seconds: the longest wait.
 
         Returns:
             The URL.
@@ -83,7 +87,7 @@ class Redis:
                 raise OperatorError(
                     f"redis-server was not ready after {seconds:.0f} s; read {self._log}"
                 )
-            time.sleep(_POLL_SECONDS)
+            pause(_POLL_SECONDS)
         return self.url
 
     def _answers(self) -> bool:

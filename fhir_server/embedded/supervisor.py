@@ -50,15 +50,15 @@ RESTARTS_BEFORE_READY = 1
 RESTARTS = 5
 RESTARTS_WITHIN_SECONDS = 60.0
 _POLL_SECONDS = 0.05
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PROBE_SECONDS = 2.0
 
 Say = Callable[[str], None]
 """Tells the operator one line."""
 
 
-class _StopRequestedError(BaseException):
-    """Ctrl-C, SIGTERM or a closed terminal; passes every handler of ordinary failures."""
+class _StopRequestedError(Exception):
+    """Ctrl-C, SIGTERM or a closed terminal."""
 
 
 @dataclass(slots=True)
@@ -97,6 +97,7 @@ class Supervisor:
         self._mongodb_url = settings.mongodb_url or ""
         self._redis_url = settings.redis_url or ""
         self._ready = False
+        self._stopping = False
 
     def run(self) -> None:
         """Runs until it is told to stop; then everything has ended.
@@ -105,7 +106,7 @@ class Supervisor:
             OperatorError: it cannot start, or a process keeps failing; everything has ended.
         """
         self._prepare_folder()
-        with instance.lock(self._folder), _signals():
+        with instance.lock(self._folder), self._signals():
             try:
                 self._start()
                 self._watch()
@@ -113,6 +114,24 @@ class Supervisor:
                 self._say("stopping")
             finally:
                 self._stop()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """A request to stop is noted, and obeyed between two steps.
+
+        The handler must not raise: Python may run it where exceptions are swallowed.
+        """
+
+        def note(number: int, frame: FrameType | None) -> None:
+            del number, frame
+            self._stopping = True
+
+        before = {each: signal.signal(each, note) for each in _STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
 
     def _prepare_folder(self) -> None:
         try:
@@ -167,11 +186,11 @@ class Supervisor:
             self._children["redis"] = _Child(redis.start(), redis.start)
         self._record()
         if self._settings.redis_url is None:
-            self._redis_url = redis.wait()
+            self._redis_url = redis.wait(self._pause)
         else:
             external.check_redis(self._redis_url)
         if self._settings.mongodb_url is None:
-            self._mongodb_url = mongod.wait()
+            self._mongodb_url = mongod.wait(self._pause)
         else:
             external.check_mongodb(self._mongodb_url)
         self._record()
@@ -231,12 +250,22 @@ class Supervisor:
                 raise OperatorError(
                     f"the server was not ready after {READY_SECONDS:.0f} s; read {self._logs}"
                 )
-            time.sleep(_POLL_SECONDS)
+            self._pause(_POLL_SECONDS)
 
     def _watch(self) -> None:
         while True:
             self._look_after_children()
-            time.sleep(_POLL_SECONDS)
+            self._pause(_POLL_SECONDS)
+
+    def _pause(self, seconds: float) -> None:
+        """Sleeps, unless it is time to stop."""
+        deadline = time.monotonic() + seconds
+        while not self._stopping:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, _POLL_SECONDS))
+        raise _StopRequestedError
 
     def _look_after_children(self) -> None:
         for name, child in list(self._children.items()):
@@ -254,7 +283,7 @@ class Supervisor:
                 )
             self._say(f"{name} ended (code {code}) and is started again; its log is {log}")
             # Waits a little longer each time, so that a short outage does not use up the attempts.
-            time.sleep(min(0.1 * 2 ** len(child.starts), 3.0))
+            self._pause(min(0.1 * 2 ** len(child.starts), 3.0))
             child.starts.append(now)
             child.process = child.restart()
             self._record()
@@ -266,8 +295,6 @@ class Supervisor:
         return len(child.starts) == RESTARTS and now - child.starts[0] < RESTARTS_WITHIN_SECONDS
 
     def _stop(self) -> None:
-        for each in _STOPPING:
-            signal.signal(each, signal.SIG_IGN)
         deadline = time.monotonic() + STOP_ALL_SECONDS
         for name, seconds in STOP_SECONDS.items():
             child = self._children.pop(name, None)
@@ -285,21 +312,3 @@ def _answers(url: str) -> bool:
             return bool(answer.status == 200)
     except (URLError, OSError):
         return False
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[None]:
-    """The first request to stop ends the run; later ones do not disturb the orderly end."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        for each in _STOPPING:
-            signal.signal(each, signal.SIG_IGN)
-        raise _StopRequestedError
-
-    before = {each: signal.signal(each, stop) for each in _STOPPING}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

@@ -23,10 +23,17 @@ COMMAND = (sys.executable, "-m", "fhir_server")
 READY_SECONDS = 60.0
 
 
-def environment(folder: Path, **settings: object) -> dict[str, str]:
-    """The environment of an operator: these settings and no others."""
+def environment(folder: Path, *, measured: bool = True, **settings: object) -> dict[str, str]:
+    """The environment of an operator: these settings and no others.
+
+    Args:
+        folder: the data folder.
+        measured: whether coverage is measured in the processes, which slows their start.
+        settings: by name, as in `Settings`.
+    """
     chosen = {"data_dir": folder, "demo": False, "workers": 1, **settings}
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("FHIR_SERVER_")}
+    left_out = ("FHIR_SERVER_",) if measured else ("FHIR_SERVER_", "COVERAGE_PROCESS_")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
     return clean | {f"FHIR_SERVER_{k.upper()}": str(v) for k, v in chosen.items()}
 
 
@@ -40,10 +47,10 @@ def run(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[
 class Serving:
     """One `serve`; its output goes to files beside the data folder."""
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(self, folder: Path, *, measured: bool = True, **settings: object) -> None:
         self.port = process.free_port()
         self.folder = folder
-        self.env = environment(folder, port=self.port, **settings)
+        self.env = environment(folder, measured=measured, port=self.port, **settings)
         self.base = f"http://127.0.0.1:{self.port}/fhir"
         self._process: subprocess.Popen[bytes] | None = None
         self._output = folder.with_name(folder.name + ".out")
@@ -134,9 +141,9 @@ def marked(mark: str) -> list[psutil.Process]:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, **settings: object) -> Iterator[Serving]:
+def serving(folder: Path, *, measured: bool = True, **settings: object) -> Iterator[Serving]:
     """A server that is certainly gone afterwards."""
-    server = Serving(folder, **settings)
+    server = Serving(folder, measured=measured, **settings)
     try:
         yield server
     finally:

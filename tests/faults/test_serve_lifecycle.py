@@ -20,7 +20,7 @@ PATIENT = {"resourceType": "Patient", "id": "kept", "gender": "unknown"}
 
 def test_serves_and_keeps_everything_over_restarts(tmp_path: Path) -> None:
     """Orderly ends and a killed parent lose nothing and leave nothing behind."""
-    with serving(tmp_path / "data") as server:
+    with serving(tmp_path / "data", measured=False) as server:
         server.start()
         assert server.output.splitlines()[0] == f"ready: {server.base}"
         token = _token_of_pasted_request(server)
@@ -77,7 +77,7 @@ def test_second_server_on_the_same_data_is_refused(shared: Serving) -> None:
 @sharing
 def test_two_servers_run_side_by_side(shared: Serving, tmp_path: Path) -> None:
     """Another port and folder make another server; they fall alone and lose nothing."""
-    with serving(tmp_path / "other") as other:
+    with serving(tmp_path / "other", measured=False) as other:
         other.start()
         token = other.token()
         assert other.request("PUT", "Patient/kept", token, PATIENT)[0] == 201
