@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-READY_SECONDS, STOP_SECONDS = 60.0, 20.0
+READY_SECONDS, STOP_SECONDS = 75.0, 20.0
 BEHIND = ("sequencer", "deliverer", "worker", "beat")
 """The processes that start once the server is ready."""
 
 _READY = "ready: "
 _PREFIX = "FHIR_SERVER_"
 _POLL_SECONDS = 0.02
+_LOG_LINES = 20
 
 
 def free_port() -> int:
@@ -77,7 +78,14 @@ class OwnServer:
             if has_ended:
                 break
             time.sleep(_POLL_SECONDS)
-        raise SystemExit(f"the server did not become ready:\n{output.read_text('utf-8')}")
+        raise SystemExit(self._failure(output))
+
+    def _failure(self, output: Path) -> str:
+        """What is known of a start that failed; the folder with the logs will be gone."""
+        said = output.read_text("utf-8", errors="replace")
+        log = self._data / "logs" / "api.log"
+        lines = log.read_text("utf-8", errors="replace").splitlines() if log.exists() else []
+        return "\n".join(["the server did not become ready:", said, *lines[-_LOG_LINES:]])
 
     def stop(self) -> float:
         """Stops it if it runs; the seconds that took.

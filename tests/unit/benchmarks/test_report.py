@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks import arguments, report, targets
-from benchmarks.__main__ import show
+from benchmarks.__main__ import _conclude, show
 from benchmarks.runs import WORKLOADS
 from benchmarks.targets import Target
 
@@ -98,6 +98,15 @@ def test_report_command_never_fails(tmp_path: Path, capsys: pytest.CaptureFixtur
     show(arguments.parse(given))
     printed = capsys.readouterr().out
     assert "| W1 req_per_s (concurrency 32) | ≥ 8000 req/s | 1 | not met |" in printed
+
+
+def test_wrong_answers_end_with_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    """A message as the exit code is told on standard error, and the code is 1."""
+    _conclude(results(read()), None)
+    with pytest.raises(SystemExit) as ended:
+        _conclude(results(read(), read(errors=2)), arguments.TARGETS)
+    assert str(ended.value.code).startswith("run 2 (W1): 2 wrong answers")
+    assert "not met: wrong answers" in capsys.readouterr().out
 
 
 def test_no_command_is_all() -> None:
