@@ -31,12 +31,11 @@ def plan_book(
         One write; `result` is `Appointment/<id>`.
 
     Raises:
-        Conflict: the stored Appointment is not `proposed` or `pending`.
         VersionConflict: the Appointment as sent is not the stored one's current version.
         BusinessRule: wrong status, no or unknown slots, a time in the past.
     """
     logical_id, version, resource = _source(appointment, view, new_id)
-    _refuse_status(resource, stored=False)
+    _refuse_status(resource)
     booked = {**resource, "status": "booked", **_times(resource, _slots(resource, view))}
     _refuse_past(booked, view)
     booked["participant"] = [
@@ -62,7 +61,7 @@ def _source(appointment: Resource | str, view: View, new_id: str) -> tuple[str, 
         named = appointment.get("id")
     stored = view.get("Appointment", named) if named else None
     if named and stored is not None and not stored.deleted:
-        _refuse_status(stored.resource, stored=True)
+        _refuse_status(stored.resource)
         if isinstance(appointment, str):
             return named, stored.version, stored.resource
         _refuse_outdated(appointment, stored.version)
@@ -77,15 +76,15 @@ def _source(appointment: Resource | str, view: View, new_id: str) -> tuple[str, 
     return new_id, 0, appointment
 
 
-def _refuse_status(appointment: Resource, *, stored: bool) -> None:
+def _refuse_status(appointment: Resource) -> None:
     status = appointment.get("status")
     if status in lifecycle.BOOKABLE_STATUSES:
         return
-    kind = refusals.conflict if stored else refusals.rule
-    raise kind(
+    allowed = ", ".join(lifecycle.APPOINTMENT_MOVES.get(str(status), ())) or "nothing else"
+    raise refusals.rule(
         refusals.WRONG_STATUS,
         f"The Appointment is {status}; only an Appointment that is "
-        f"{' or '.join(lifecycle.BOOKABLE_STATUSES)} can be booked.",
+        f"{' or '.join(lifecycle.BOOKABLE_STATUSES)} can be booked. It can become {allowed}.",
         "Appointment.status",
     )
 

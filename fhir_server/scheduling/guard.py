@@ -10,7 +10,15 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from fhir_server.fhir import errors
-from fhir_server.scheduling import cells, claims, lifecycle, refusals, response, slot_case
+from fhir_server.scheduling import (
+    cells,
+    claims,
+    lifecycle,
+    moves,
+    refusals,
+    response,
+    slot_case,
+)
 from fhir_server.scheduling.cells import Change
 from fhir_server.scheduling.claims import Claim, Claims
 from fhir_server.scheduling.draft import Draft
@@ -39,6 +47,9 @@ def extend(plan: Plan, view: View) -> Plan:
     draft = Draft(plan, view)
     for write in draft.writes("AppointmentResponse"):
         response.answer(draft, write)
+    refused = moves.refused_moves(draft)
+    if refused:
+        refusals.refuse(refused)
     found, refused = claims.decide(draft)
     for write in draft.writes("Schedule"):
         refused += _schedule_refusals(draft, write)

@@ -24,6 +24,8 @@ REFERENCED: Final = "referenced"
 WRONG_STATUS: Final = "wrong-status"
 NOT_A_PARTICIPANT: Final = "not-a-participant"
 COUNTER_PROPOSAL: Final = "counter-proposal"
+ENDED: Final = "ended"
+PARTICIPANT_FIXED: Final = "participant-fixed"
 
 REASONS: Final = (
     SLOT_TAKEN,
@@ -41,6 +43,8 @@ REASONS: Final = (
     WRONG_STATUS,
     NOT_A_PARTICIPANT,
     COUNTER_PROPOSAL,
+    ENDED,
+    PARTICIPANT_FIXED,
 )
 """Every `details` code that scheduling uses."""
 
