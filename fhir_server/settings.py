@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     search_seconds: float = Field(
         10.0, gt=0, le=300, description="How long the database may work on one search, in seconds."
     )
+    max_chained: int = Field(
+        10_000, ge=1, description="Most related resources that a chain or `_has` may lead through."
+    )
+    max_conditional_deletes: int = Field(
+        500, ge=1, description="Most resources that one conditional delete may remove."
+    )
     page_size: int = Field(20, ge=1, description="Matches on a page when `_count` is absent.")
     max_page_size: int = Field(1_000, ge=1, description="Most matches on a page.")
     access_token_seconds: int = Field(

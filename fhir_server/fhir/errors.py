@@ -10,6 +10,7 @@ them (https://hl7.org/fhir/R4/http.html#rejecting-updates, https://hl7.org/fhir/
       NotFound, Deleted                                     nothing (any more) at that address
       NotSupported, MethodNotAllowed                        not offered here
       NotAcceptable, UnsupportedMediaType, TooLarge         the wire format or its size
+      TooCostly                                             more work than is done for one request
       Conflict                                              the present state forbids it (a taken slot)
       VersionConflict, MultipleMatches                      a precondition failed
       Login, Forbidden                                      who asks
@@ -163,6 +164,12 @@ class TooLarge(FhirError):
     """The body is larger than the settings allow."""
 
     issue_type = "too-long"
+
+
+class TooCostly(FhirError):
+    """It would take more work than this server does for one request."""
+
+    issue_type = "too-costly"
 
 
 class Conflict(FhirError):

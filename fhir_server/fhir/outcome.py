@@ -16,6 +16,7 @@ STATUS: dict[type[errors.FhirError], int] = {
     errors.TooLong: 400,
     errors.Invalid: 400,
     errors.NotSupported: 400,
+    errors.TooCostly: 400,
     errors.Login: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,

@@ -3,12 +3,14 @@
 Both answer alike. Subscriptions and scopes with constraints rely on it.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from fhir_server.fhir.types import Json
 from fhir_server.search.condition import Filter, Ids, Spans, TermPrefix, Terms
+from fhir_server.search.criteria import Clause
 from fhir_server.search.modified import Not
-from fhir_server.search.request import Clause, SearchRequest
+from fhir_server.search.request import SearchRequest
 
 # MongoDB bounds an index on many terms by one of them, and the first one it is given. The kinds
 # of parameter are in the order of how few resources one value usually selects.
@@ -22,12 +24,19 @@ _FEW_VALUES: Final = frozenset(
 def mongo_filter(request: SearchRequest) -> Filter:
     """The request's clauses as one MongoDB filter on documents that hold `ix` and `_id`.
 
+    It says nothing about chains, order, position, deletion or access.
+    """
+    return clauses_filter(request.clauses)
+
+
+def clauses_filter(clauses: Iterable[Clause]) -> Filter:
+    """Clauses that must all hold as one MongoDB filter.
+
     Conditions on a single-valued date become one range, so that both its ends bound an index.
-    It says nothing about order, position, deletion or access.
     """
     spans: dict[str, Spans] = {}
     parts: list[Filter] = []
-    for clause in sorted(request.clauses, key=_rank):
+    for clause in sorted(clauses, key=_rank):
         condition = clause.condition
         if isinstance(condition, Spans):
             known = spans.get(condition.field)
@@ -38,8 +47,13 @@ def mongo_filter(request: SearchRequest) -> Filter:
     return _together(parts)
 
 
+def is_selective(clauses: Iterable[Clause]) -> bool:
+    """Whether any clause can be answered from an index; a negation cannot."""
+    return any(not isinstance(clause.condition, Not) for clause in clauses)
+
+
 def matches(request: SearchRequest, ix: Json) -> bool:
-    """Whether a resource with this index document fulfils every clause."""
+    """Whether a resource with this index document fulfils every clause; chains are not judged."""
     return all(clause.condition.matches(ix) for clause in request.clauses)
 
 

@@ -6,24 +6,10 @@ from datetime import datetime
 from typing import Final, Literal, Protocol
 
 from fhir_server.definitions.registry import Registry, TypeDefinition
-from fhir_server.definitions.search_parameter import SearchParameter
 from fhir_server.fhir.errors import FhirError, Invalid, Issues, NotSupported, Value
-from fhir_server.search.condition import Condition, any_of
-from fhir_server.search.escapes import split
+from fhir_server.search.criteria import Chain, Clause, UnknownParameter, parse_criterion
 from fhir_server.search.main_date import main_date
-from fhir_server.search.modifiers import modified
 from fhir_server.search.query import Query
-from fhir_server.search.values import (
-    composite,
-    date,
-    number,
-    quantity,
-    reference,
-    special,
-    string,
-    token,
-    uri,
-)
 
 Total = Literal["none", "estimate", "accurate"]
 Pair = tuple[str, str]
@@ -37,19 +23,7 @@ _UNSUPPORTED_RESULT_PARAMETERS: Final = frozenset(
     {"_contained", "_containedType", "_elements", "_include", "_revinclude", "_score", "_summary"}
 )
 # Left out, these would answer another question than the one asked.
-_UNSUPPORTED_QUERIES: Final = frozenset({"_filter", "_has", "_list", "_query", "_type"})
-
-_CONDITION: Final[dict[str, Callable[[SearchParameter, str, Query], Condition]]] = {
-    "token": token.condition,
-    "reference": reference.condition,
-    "string": string.condition,
-    "uri": uri.condition,
-    "date": date.condition,
-    "number": number.condition,
-    "quantity": quantity.condition,
-    "special": special.condition,
-    "composite": composite.condition,
-}
+_UNSUPPORTED_QUERIES: Final = frozenset({"_filter", "_list", "_query", "_type"})
 
 
 class Limits(Protocol):
@@ -72,21 +46,6 @@ class Limits(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Clause:
-    """One parameter of the query; its comma-separated values are alternatives.
-
-    Attributes:
-        code: the search parameter.
-        type: its type.
-        condition: what it asks of the index document.
-    """
-
-    code: str
-    type: str
-    condition: Condition
-
-
-@dataclass(frozen=True, slots=True)
 class Sort:
     """The order of the matches; ties are ordered by id, in the same direction.
 
@@ -101,11 +60,12 @@ class Sort:
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """A search of one type. All clauses must hold.
+    """A search of one type. All clauses and chains must hold.
 
     Attributes:
         type: the resource type.
-        clauses: what is selected.
+        clauses: what is asked of the resources themselves.
+        chains: what is asked of resources related to them; without a registry there are none.
         count: most matches on a page; 0 asks for the total only.
         total: how exactly the number of all matches is wanted.
         sort: the order.
@@ -117,6 +77,7 @@ class SearchRequest:
 
     type: str
     clauses: tuple[Clause, ...]
+    chains: tuple[Chain, ...]
     count: int
     total: Total
     sort: Sort
@@ -172,6 +133,7 @@ class _Reader:
         self._limits = limits
         self._lenient = lenient
         self._clauses: list[Clause] = []
+        self._chains: list[Chain] = []
         self._used: list[Pair] = []
         self._warnings: list[str] = []
         self._problems: list[FhirError] = []
@@ -217,6 +179,7 @@ class _Reader:
         return SearchRequest(
             type=self._query.definition.name,
             clauses=tuple(self._clauses),
+            chains=tuple(self._chains),
             count=self._count,
             total=total,
             sort=self._sort,
@@ -226,37 +189,21 @@ class _Reader:
         )
 
     def _read_filter(self, name: str, value: str) -> None:
-        code, colon, modifier = name.partition(":")
-        parameter = self._query.definition.search_parameters.get(code)
-        if parameter is None or "." in modifier:
+        if name.partition(":")[0] in _UNSUPPORTED_QUERIES:
+            raise NotSupported(f"the parameter '{name[:64]}' is not supported; {self._supported()}")
+        try:
+            criterion = parse_criterion(name, value, self._query)
+        except UnknownParameter:
             self._unknown(name)
             return
-        try:
-            if colon:
-                condition = modified(parameter, modifier, value, self._query)
-            else:
-                condition = any_of([self._condition(parameter, one) for one in split(value, ",")])
-        except FhirError as problem:
-            raise type(problem)(f"{name[:64]}: {problem.diagnostics}") from problem
-        self._clauses.append(Clause(code, parameter.type, condition))
+        if isinstance(criterion, Chain):
+            self._chains.append(criterion)
+        else:
+            self._clauses.append(criterion)
         self._used.append((name, value))
-
-    def _condition(self, parameter: SearchParameter, text: str) -> Condition:
-        if not text.strip():
-            raise Value(r"a value is empty (a comma inside a value is written \,)")
-        return _CONDITION[parameter.type](parameter, text, self._query)
 
     def _unknown(self, name: str) -> None:
         code = name.partition(":")[0]
-        base = code.partition(".")[0]
-        parameters = self._query.definition.search_parameters
-        if base in _UNSUPPORTED_QUERIES:
-            raise NotSupported(f"the parameter '{base}' is not supported; {self._supported()}")
-        if "." in name and base in parameters:
-            raise NotSupported(
-                f"the chained parameter '{name[:64]}' is not supported: chains are not offered; "
-                f"search with '{base}' itself"
-            )
         if not self._lenient:
             raise NotSupported(f"{_described(code, name)}; {self._supported()}")
         self._warnings.append(f"{_described(code, name)} and was left out")

@@ -12,15 +12,15 @@ from pymongo.errors import PyMongoError
 from fhir_server.auth.restrictions import Restriction
 from fhir_server.search import paging
 from fhir_server.search.paging import Cursor, Direction
-from fhir_server.search.predicate import mongo_filter
+from fhir_server.search.predicate import is_selective, mongo_filter
 from fhir_server.search.request import SearchRequest
 from fhir_server.store.errors import translate
 from fhir_server.store.find import MAJORITY, Database, Document, find
+from fhir_server.store.joins import EVERYTHING, LIVE
 from fhir_server.store.stored import StoredVersion, from_current
 
 Filter = dict[str, Any]
 
-_LIVE = {"deleted": False}
 _SERVED = {"v": 1, "t": 1, "deleted": 1, "json": 1, "acl": 1}
 
 
@@ -53,7 +53,7 @@ async def search(
 
     Args:
         database: the tenant's.
-        request: what is asked.
+        request: what is asked, its chains resolved.
         restriction: what the token allows to see; None for everything.
         secret: signs the positions of pages.
         milliseconds: how long the database may work on it.
@@ -76,7 +76,7 @@ async def search(
 
 
 def _wanted(request: SearchRequest, restriction: Restriction | None) -> list[Filter]:
-    found = [mongo_filter(request), _LIVE]
+    found = [mongo_filter(request), LIVE]
     if restriction is not None:
         found.append(restriction.mongo_filter())
     return [one for one in found if one]
@@ -128,6 +128,8 @@ async def _page(
 async def _count(
     database: Database, request: SearchRequest, wanted: list[Filter], milliseconds: int
 ) -> int:
+    if not is_selective(request.clauses):
+        wanted = [*wanted, EVERYTHING]
     command: Document = {
         "count": request.type,
         "query": _all_of(wanted),

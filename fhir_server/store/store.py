@@ -18,9 +18,10 @@ from fhir_server.store.find import Database
 from fhir_server.store.group_commit import GroupCommit
 from fhir_server.store.history import HistoryPage, load_version, load_versions
 from fhir_server.store.index_version import check_index
-from fhir_server.store.query import SearchPage, search
+from fhir_server.store.query import SearchPage
 from fhir_server.store.refusals import deleted, not_found, version_not_found
 from fhir_server.store.resources import CoalescedReads
+from fhir_server.store.searches import Searches
 from fhir_server.store.secrets import Secrets
 from fhir_server.store.stored import StoredVersion
 from fhir_server.store.transaction import Committed, Transactions
@@ -183,16 +184,25 @@ class Store:
         """A page of matches (https://hl7.org/fhir/R4/search.html).
 
         Raises:
+            Forbidden: the token may not search the type, or one that a chain leads through.
+            TooCostly: a chain leads through too many resources.
             Invalid: the page is not one of this search.
             Transient: the database cannot be reached or needed too long.
         """
-        restriction = self._restriction(context, request.type, "search-type")
-        return await search(
+        return await (await self.searches(context)).page(request)
+
+    async def searches(self, context: RequestContext) -> Searches:
+        """Searches of any kind, as far as the token allows them.
+
+        Raises:
+            Transient: the database cannot be reached.
+        """
+        return Searches(
             self.database(context.tenant),
-            request,
-            restriction,
-            secret=await self.secret(_PAGING),
-            milliseconds=max(1, round(self._settings.search_seconds * 1_000)),
+            self.registry,
+            self._settings,
+            lambda name: self._restriction(context, name, "search-type"),
+            await self.secret(_PAGING),
         )
 
     async def run(self, context: RequestContext, decide: Decide, *, interaction: str) -> Committed:

@@ -93,8 +93,8 @@ def test_lenient_leaves_out_what_is_not_known_and_says_so() -> None:
     "query",
     [
         "status:colour=free",
-        "schedule.actor=Practitioner/1",
-        "_has:Appointment:slot:status=booked",
+        "schedule.colour=Practitioner/1",
+        "_has:Appointment:slot:colour=booked",
         "_query=special",
         "_filter=status eq free",
         "start=soon",

@@ -1,0 +1,55 @@
+"""Searches as far as a token allows them (https://hl7.org/fhir/R4/search.html)."""
+
+from dataclasses import dataclass
+
+from fhir_server.definitions.registry import Registry
+from fhir_server.search.request import SearchRequest
+from fhir_server.settings import Settings
+from fhir_server.store.find import Database
+from fhir_server.store.joins import Joins, Restrict
+from fhir_server.store.query import SearchPage, search
+
+
+@dataclass(frozen=True, slots=True)
+class Searches:
+    """Answers searches of one request.
+
+    Attributes:
+        database: the tenant's.
+        registry: the served types.
+        settings: bound a search.
+        restrict: what the token may search of a type.
+        secret: signs the positions of pages.
+    """
+
+    database: Database
+    registry: Registry
+    settings: Settings
+    restrict: Restrict
+    secret: bytes
+
+    async def page(self, request: SearchRequest) -> SearchPage:
+        """A page of the matches of one type.
+
+        Raises:
+            Forbidden: the token may not search the type, or one that a chain leads through.
+            TooCostly: a chain leads through too many resources.
+            Invalid: the page is not one of this search.
+            Transient: the database cannot be reached or needed too long.
+        """
+        restriction = self.restrict(request.type)
+        return await search(
+            self.database,
+            await self._joins.resolve(request),
+            restriction,
+            secret=self.secret,
+            milliseconds=self._milliseconds,
+        )
+
+    @property
+    def _joins(self) -> Joins:
+        return Joins(self.database, self.restrict, self.settings.max_chained, self._milliseconds)
+
+    @property
+    def _milliseconds(self) -> int:
+        return max(1, round(self.settings.search_seconds * 1_000))
