@@ -34,6 +34,7 @@ COMMANDS = ("api", "sequencer", "deliverer", "worker", "beat")
 
 STOP_SECONDS = {
     "ready": 1.0,
+    "reindex": 1.0,
     "api": 3.0,
     "beat": 1.0,
     "worker": 2.0,
@@ -97,6 +98,7 @@ class Supervisor:
         self._mongodb_url = settings.mongodb_url or ""
         self._redis_url = settings.redis_url or ""
         self._ready = False
+        self._ready_by = 0.0
         self._stopping = False
 
     def run(self) -> None:
@@ -243,10 +245,10 @@ class Supervisor:
     def _wait_until_ready(self) -> None:
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._settings.host, self._settings.host)  # noqa: S104
         url = f"http://{host}:{self._settings.port}/health/ready"
-        deadline = time.monotonic() + READY_SECONDS
+        self._ready_by = time.monotonic() + READY_SECONDS
         while not _answers(url):
             self._look_after_children()
-            if time.monotonic() > deadline:
+            if time.monotonic() > self._ready_by:
                 raise OperatorError(
                     f"the server was not ready after {READY_SECONDS:.0f} s; read {self._logs}"
                 )
@@ -281,12 +283,33 @@ class Supervisor:
                 raise OperatorError(
                     f"{name} keeps ending (code {code}): {process.last_line(log)}; read {log}"
                 )
+            if not self._ready:
+                self._reindex()
             self._say(f"{name} ended (code {code}) and is started again; its log is {log}")
             # Waits a little longer each time, so that a short outage does not use up the attempts.
             self._pause(min(0.1 * 2 ** len(child.starts), 3.0))
             child.starts.append(now)
             child.process = child.restart()
             self._record()
+
+    def _reindex(self) -> None:
+        """What the API does not start without after a change of the artefacts.
+
+        It takes as long as there are resources to index; only what comes after must be quick.
+        """
+        log = self._logs / "reindex.log"
+        indexing = self._spawn(("reindex", "--if-needed"), log)
+        self._children["reindex"] = _Child(indexing, None)
+        self._record()
+        while (code := indexing.poll()) is None:
+            self._pause(_POLL_SECONDS)
+        del self._children["reindex"]
+        if code:
+            raise OperatorError(
+                f"the stored resources cannot be indexed (code {code}): "
+                f"{process.last_line(log)}; read {log}"
+            )
+        self._ready_by = time.monotonic() + READY_SECONDS
 
     def _is_hopeless(self, child: _Child, now: float) -> bool:
         if not self._ready:

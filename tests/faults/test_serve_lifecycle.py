@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pymongo import MongoClient
 
 from tests.faults.serving import Serving, marked, run, serving
 
@@ -49,6 +50,21 @@ def test_serves_and_keeps_everything_over_restarts(tmp_path: Path) -> None:
         assert server.request("GET", "Patient/kept", server.token())[0] == 200
         code, seconds = server.stop(signal.SIGTERM)
         assert (code, seconds <= 10) == (0, True)
+
+
+def test_changed_artefacts_do_not_keep_the_server_from_starting(tmp_path: Path) -> None:
+    """What was indexed under other artefacts is indexed anew, then the server is ready."""
+    with serving(tmp_path / "data", measured=False) as server:
+        server.start()
+        assert server.request("PUT", "Patient/kept", server.token(), PATIENT)[0] == 201
+        with MongoClient[dict[str, object]](server.recorded().mongodb_url) as client:
+            indexed = client["fhir_control"]["instance"]
+            assert indexed.update_one({"_id": "index"}, {"$set": {"version": "old"}}).matched_count
+        server.stop(signal.SIGTERM)
+
+        server.start()
+        found = server.request("GET", "Patient?gender=unknown", server.token())[1]
+        assert [entry["resource"]["id"] for entry in found["entry"]] == ["kept"]
 
 
 @sharing
