@@ -24,6 +24,7 @@ from fhir_server.scheduling.plan import Plan, View, Write
 from fhir_server.settings import PREFIX, Settings
 from fhir_server.store.deliveries import DeliveryLog, Progress
 from fhir_server.store.store import Store
+from fhir_server.subscriptions.cancellation import end
 from fhir_server.subscriptions.process import TENANT, run_deliverer, run_sequencer
 
 Answer = Callable[["Received"], Awaitable[int] | int]
@@ -212,11 +213,13 @@ async def running(*works: Awaitable[None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
+        _, late = await asyncio.wait({asyncio.ensure_future(end(tasks))}, timeout=10)
+        for task in asyncio.all_tasks() if late else ():
+            task.print_stack()
+        assert not late, "a process does not stop when it is told to"
         for task in tasks:
             with suppress(asyncio.CancelledError):
-                await task
+                task.result()
 
 
 @pytest.fixture

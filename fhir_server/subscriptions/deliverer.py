@@ -11,6 +11,7 @@ from contextlib import aclosing, suppress
 import structlog
 
 from fhir_server.fhir.errors import Transient
+from fhir_server.subscriptions.cancellation import end
 from fhir_server.subscriptions.drain import ClaimLost, SubscriptionDrain, Tools
 from fhir_server.subscriptions.hints import Hints
 
@@ -41,20 +42,15 @@ class Deliverer:
 
     async def run(self) -> None:
         """Deliver until cancelled; claims are then released."""
+        tasks = {asyncio.create_task(self._listen()), asyncio.create_task(self._sweep())}
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._listen())
-                group.create_task(self._sweep())
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
         finally:
-            await self._stop()
-
-    async def _stop(self) -> None:
-        self._stopping = True
-        tasks = list(self._drains.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+            self._stopping = True
+            await end(tasks)
+            await end(self._drains.values())
 
     async def _listen(self) -> None:
         async with aclosing(self._hints.listen()) as hints:
@@ -115,7 +111,9 @@ class Deliverer:
             wait = await drain.work()
             if wait is None:
                 try:
-                    await asyncio.wait_for(awake.wait(), IDLE_SECONDS)
+                    # Not wait_for, which in Python 3.11 may swallow a cancellation.
+                    async with asyncio.timeout(IDLE_SECONDS):
+                        await awake.wait()
                 except TimeoutError:
                     return
             elif wait > 0:

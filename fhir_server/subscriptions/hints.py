@@ -6,7 +6,6 @@ blocks, never fails, and hints that pile up while Redis is away become one.
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import suppress
 
 import orjson
 import redis.asyncio as redis
@@ -14,6 +13,8 @@ import structlog
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+from fhir_server.subscriptions.cancellation import end
 
 log = structlog.get_logger()
 
@@ -77,7 +78,5 @@ class Hints:
     async def close(self) -> None:
         """Let go of Redis."""
         if self._publishing is not None:
-            self._publishing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._publishing
+            await end({self._publishing})
         await self._redis.aclose()

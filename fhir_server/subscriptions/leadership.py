@@ -8,6 +8,7 @@ import structlog
 
 from fhir_server.fhir.errors import Transient
 from fhir_server.store.leases import Lease, Leases
+from fhir_server.subscriptions.cancellation import end
 
 log = structlog.get_logger()
 
@@ -59,8 +60,7 @@ async def _hold(leases: Leases, lease: Lease, work: Callable[[int], Awaitable[No
                 log.warning("lease_lost", job=lease.name, epoch=lease.epoch)
                 return
     finally:
-        working.cancel()
-        await asyncio.wait({working})
+        await end({working})
 
 
 async def _repeat(lease: Lease, work: Callable[[int], Awaitable[None]]) -> None:

@@ -18,6 +18,7 @@ from fhir_server.store.deliveries import DeliveryLog
 from fhir_server.store.events import EventLog
 from fhir_server.store.leases import Leases
 from fhir_server.store.store import Store
+from fhir_server.subscriptions.cancellation import end
 from fhir_server.subscriptions.channels.rest_hook import RestHook
 from fhir_server.subscriptions.deliverer import Deliverer
 from fhir_server.subscriptions.drain import Tools
@@ -48,8 +49,7 @@ async def _until_signalled(work: Coroutine[object, object, None]) -> None:
     await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     if not task.done():
-        task.cancel()
-        _, late = await asyncio.wait({task}, timeout=STOP_SECONDS)
+        _, late = await asyncio.wait({asyncio.ensure_future(end({task}))}, timeout=STOP_SECONDS)
         if late:
             log.warning("stopped_without_cleaning_up")
             os._exit(0)

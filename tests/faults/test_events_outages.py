@@ -103,6 +103,8 @@ async def test_housekeeping_survives_a_restart_of_redis(
 
 async def ended(clinic: Clinic, name: str) -> None:
     """A Subscription that becomes active and is then over."""
-    end = (today() + timedelta(seconds=1)).isoformat()
-    await clinic.put(subscription(name, "http://127.0.0.1:9", end=end))
+    url = "http://127.0.0.1:9"
+    await clinic.put(subscription(name, url))
     await clinic.status(name, "active")
+    end = (today() + timedelta(seconds=1)).isoformat()
+    await clinic.put(subscription(name, url, end=end, status="active"))

@@ -38,17 +38,19 @@ async def test_subscription_is_turned_off_at_its_end(
     settings: Settings,
 ) -> None:
     """Events after the end are not numbered, and soon the status says so."""
-    end = today() + timedelta(seconds=1.5)
     deliveries = DeliveryLog(clinic.store.database(TENANT))
     writer = status_writer(clinic.store, settings)
     async with running(run_sequencer(settings), run_deliverer(settings)):
-        await clinic.put(subscription("s1", receiver.url, end=end.isoformat()))
+        await clinic.put(subscription("s1", receiver.url))
         await clinic.put(subscription("s2", receiver.url))
         await clinic.status("s1", "active")
         await clinic.status("s2", "active")
         assert await turn_off_ended(deliveries, writer, system_clock) == 0
         await clinic.put(basic("b1"))
         await receiver.until(lambda: len(receiver.accepted) == 2)
+        end = today() + timedelta(seconds=0.5)
+        ending = subscription("s1", receiver.url, end=end.isoformat(), status="active")
+        await clinic.put(ending)
         await asyncio.sleep(max(0, (end - today()).total_seconds()))
         await clinic.put(basic("b2"))
         await receiver.until(lambda: receiver.numbers("/s2") == [1, 2])
@@ -90,9 +92,11 @@ async def test_beat_and_worker_turn_off(
     processes: Start,
 ) -> None:
     """The real beat asks, the real worker does, and both stop quickly when told."""
-    end = today() + timedelta(seconds=2)
     async with running(run_sequencer(settings)):
-        await clinic.put(subscription("s1", receiver.url, end=end.isoformat()))
+        await clinic.put(subscription("s1", receiver.url))
+        await clinic.status("s1", "active")
+        end = (today() + timedelta(seconds=1)).isoformat()
+        await clinic.put(subscription("s1", receiver.url, end=end, status="active"))
         beat, worker = [processes(name, housekeeping_seconds=1) for name in ("beat", "worker")]
         await clinic.status("s1", "off", 60)
     for process in (beat, worker):
