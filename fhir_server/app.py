@@ -15,6 +15,7 @@ from fhir_server import operations
 from fhir_server.authorization_server import application, discovery
 from fhir_server.authorization_server.bearer import Authenticator
 from fhir_server.context import Clock, system_clock
+from fhir_server.decisions.content import ContentRules
 from fhir_server.definitions import loader
 from fhir_server.definitions.artefact import ArtefactErrors
 from fhir_server.definitions.registry import Registry
@@ -194,14 +195,15 @@ def _fhir_endpoint(
 def _handlers(
     store: Store, registry: Registry, settings: Settings, new_id: IdSource
 ) -> Mapping[str, Handler]:
+    rules = ContentRules(registry, settings)
     return {
         "read": partial(read, store),
         "vread": partial(vread, store),
         "history-instance": partial(history_instance, store, settings),
         "search-type": partial(search_type, store, registry, settings),
-        "create": partial(create_interaction, store, registry, settings, new_id),
-        "update": partial(update, store, registry, settings),
-        "delete": partial(delete, store),
+        "create": partial(create_interaction, store, rules, new_id),
+        "update": partial(update, store, rules, new_id),
+        "delete": partial(delete, store, settings),
     }
 
 

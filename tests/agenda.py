@@ -15,7 +15,15 @@ import orjson
 from fhir_server.fhir.dates import format_instant, parse_instant
 from fhir_server.fhir.types import Resource
 from fhir_server.scheduling.guard import extend
-from fhir_server.scheduling.plan import Cell, CellWrite, Occupancy, Plan, View, Write
+from fhir_server.scheduling.plan import (
+    Cell,
+    CellWrite,
+    Criteria,
+    Occupancy,
+    Plan,
+    View,
+    Write,
+)
 
 BASE_URL = "https://example.org/fhir"
 NOW = datetime(2030, 1, 7, 8, 0, tzinfo=UTC)
@@ -186,6 +194,13 @@ class LoadingView:
         """See `View.cell`."""
         self._need(cell_id)
         return self._agenda.cells.get(cell_id, Cell(cell_id, 0, ()))
+
+    def find(self, criteria: Criteria) -> list[Version]:
+        """See `View.find`."""
+        self._need((criteria.type, "?"))
+        versions = self._agenda.resources.values()
+        live = [one for one in versions if one.type == criteria.type and not one.deleted]
+        return [one for one in live if criteria.admits(one.resource)]
 
     def exists(self, resource_type: str, term: str) -> bool:
         """See `View.exists`; knows the one term that scheduling asks for."""

@@ -48,14 +48,15 @@ _FIELDS = {
         "searchParam": _SEARCH_PARAMETER,
     },
 }
-# What the code does, and nothing else, may be declared.
-_FIXED = {
-    "versioning": "versioned",
-    "readHistory": True,
-    "conditionalCreate": False,
-    "conditionalRead": "not-supported",
-    "conditionalUpdate": False,
-    "conditionalDelete": "not-supported",
+# What the code can do, and nothing else, may be declared.
+_POSSIBLE: dict[str, tuple[Json, ...]] = {
+    "versioning": ("versioned",),
+    "readHistory": (True,),
+    "updateCreate": (True, False),
+    "conditionalCreate": (True, False),
+    "conditionalRead": ("full-support",),
+    "conditionalUpdate": (True, False),
+    "conditionalDelete": ("not-supported", "single", "multiple"),
 }
 _FORMATS = ["application/fhir+json", "json"]
 
@@ -82,9 +83,10 @@ def _check_resource(artefact: Artefact, resource: Json, defects: Defects) -> Non
     for interaction in resource.get("interaction", ()):
         if interaction.get("code") not in INTERACTIONS:
             defects.add(artefact, f"{name}: interaction {interaction.get('code')} is not offered")
-    for field, value in _FIXED.items():
-        if resource.get(field, value) != value:
-            defects.add(artefact, f"{name}: {field} can only be {value}")
+    for field, values in _POSSIBLE.items():
+        if resource.get(field, values[0]) not in values:
+            allowed = " or ".join(str(value) for value in values)
+            defects.add(artefact, f"{name}: {field} can only be {allowed}")
 
 
 def build(

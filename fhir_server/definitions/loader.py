@@ -222,6 +222,9 @@ class _Offer:
                     own: members[name] for own, members in compartments.items() if name in members
                 },
                 update_create=resource.get("updateCreate", False),
+                conditional_create=resource.get("conditionalCreate", False),
+                conditional_update=resource.get("conditionalUpdate", False),
+                conditional_delete=resource.get("conditionalDelete", "not-supported"),
             )
         for url, artefact in self._search.by_url.items():
             if url not in self._named:

@@ -23,6 +23,9 @@ class TypeDefinition:
         compartments: for each compartment's type, the codes of the search parameters by which a
             resource of this type belongs to it.
         update_create: whether an update may create the resource at an id the client chose.
+        conditional_create: whether If-None-Exist is honoured.
+        conditional_update: whether update and patch may name the resource by criteria.
+        conditional_delete: `not-supported`, `single` or `multiple`.
     """
 
     name: str
@@ -30,6 +33,9 @@ class TypeDefinition:
     search_parameters: Mapping[str, SearchParameter]
     compartments: Mapping[str, tuple[str, ...]]
     update_create: bool
+    conditional_create: bool = False
+    conditional_update: bool = False
+    conditional_delete: str = "not-supported"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,9 @@ WRITES = frozenset({"create", "update", "delete", OPERATION})
 TAKE_PARAMETERS = frozenset({"search-type", "history-instance"})
 """All others refuse parameters, lest a conditional update is taken for a plain one."""
 
+CONDITIONAL = frozenset({"update", "patch", "delete"})
+"""May name by criteria what they write."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
@@ -71,7 +74,7 @@ class Dispatcher:
         return answer
 
     async def _answer(self, ctx: RequestContext, request: Request) -> Answer:
-        if request.pairs and request.interaction not in TAKE_PARAMETERS:
+        if request.pairs and not _takes_parameters(request):
             raise NotSupported(
                 f"Parameters are not offered on {request.interaction}: "
                 f"{', '.join(sorted({name[:60] for name, _ in request.pairs}))}"
@@ -102,6 +105,12 @@ class Dispatcher:
                 compartments=answer.compartments if answer else (),
             )
         )
+
+
+def _takes_parameters(request: Request) -> bool:
+    # Without an id, what is written is named by criteria.
+    conditional = not request.id and request.interaction in CONDITIONAL
+    return conditional or request.interaction in TAKE_PARAMETERS
 
 
 def _issue_type(error: FhirError) -> str:

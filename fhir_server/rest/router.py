@@ -35,6 +35,7 @@ class Route:
 
 
 _TYPE_LEVEL = {"GET": "search-type", "POST": "create"}
+_CONDITIONAL = {"PUT": "update", "DELETE": "delete", "PATCH": "patch"}
 _INSTANCE_LEVEL = {"GET": "read", "PUT": "update", "DELETE": "delete", "PATCH": "patch"}
 
 
@@ -71,7 +72,8 @@ class Router:
             return self._system(method, segments)
         match segments:
             case [name]:
-                return _declared(method, _TYPE_LEVEL, definition, Route("", name))
+                offered = {**_TYPE_LEVEL, **_conditional(definition)}
+                return _declared(method, offered, definition, Route("", name))
             case [name, second]:
                 return self._second(method, definition, name, second)
             case [name, logical_id, "_history"]:
@@ -123,6 +125,16 @@ class Router:
         if method not in allow:
             raise _not_allowed(method, f"Operation ${definition.code}", allow)
         return Route(OPERATION, route.type, route.id, operation=definition.canonical)
+
+
+def _conditional(definition: TypeDefinition) -> Mapping[str, str]:
+    """The interactions on one resource that may name it by criteria instead of its id."""
+    declared = {
+        "update": definition.conditional_update,
+        "patch": definition.conditional_update,
+        "delete": definition.conditional_delete != "not-supported",
+    }
+    return {verb: code for verb, code in _CONDITIONAL.items() if declared[code]}
 
 
 def _only_get(method: str, interaction: str) -> Route:

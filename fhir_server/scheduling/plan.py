@@ -4,7 +4,7 @@ A decision is a pure function `View -> Plan`. The store runs it again from the s
 asks for something that is not loaded yet or that changed meanwhile, so it must have no effects.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -115,11 +115,29 @@ class Plan:
 
     Attributes:
         result: handed back to the caller of the store, untouched.
+        locks: names, told by the criteria that the decision has searched by; of all plans that
+            share one and were decided on the same present only one is written.
     """
 
     writes: tuple[Write, ...] = ()
     cells: tuple[CellWrite, ...] = ()
     result: object = None
+    locks: tuple[str, ...] = ()
+
+
+class Criteria(Protocol):
+    """What a resource is looked for by, instead of its id."""
+
+    @property
+    def type(self) -> str:
+        """The resource type."""
+
+    @property
+    def locks(self) -> tuple[str, ...]:
+        """What a plan must lock that relies on nothing having been found."""
+
+    def admits(self, resource: Resource) -> bool:
+        """Whether a resource, with its id and meta, matches."""
 
 
 class View(Protocol):
@@ -138,6 +156,9 @@ class View(Protocol):
 
     def cell(self, cell_id: str) -> Cell:
         """The cell, empty with version 0 when nothing is stored."""
+
+    def find(self, criteria: Criteria) -> Sequence[Stored]:
+        """The current versions of live resources that match, as many as are worth knowing."""
 
     def exists(self, resource_type: str, term: str) -> bool:
         """Whether a live resource of the type has the index term, e.g. `schedule=Schedule/1`."""

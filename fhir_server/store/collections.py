@@ -10,7 +10,7 @@ from typing import Any
 from pymongo.errors import OperationFailure, PyMongoError
 
 from fhir_server.search.main_date import main_date
-from fhir_server.store import cells
+from fhir_server.store import cells, locks
 from fhir_server.store.errors import translate
 from fhir_server.store.find import Database
 
@@ -63,6 +63,7 @@ class Collections:
         if shared not in self._made:
             for name in (AUDIT, EVENTS, cells.COLLECTION):
                 await _create(database, name)
+            await _create_indexes(database, locks.COLLECTION, [locks.INDEX])
             self._made.add(shared)
         for resource_type in types:
             key = (database.name, resource_type)

@@ -24,6 +24,9 @@ from fhir_server.store.collections import AUDIT, EVENTS, history_of
 from fhir_server.store.documents import NewVersion
 from fhir_server.store.errors import is_transient
 from fhir_server.store.find import Database
+from fhir_server.store.locks import COLLECTION as LOCKS
+from fhir_server.store.locks import LockWrite
+from fhir_server.store.locks import to_document as lock_document
 
 Document = dict[str, Any]
 
@@ -60,6 +63,7 @@ class Batch:
     versions: list[NewVersion] = field(default_factory=list)
     cells: list[CellWrite] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
+    locks: list[LockWrite] = field(default_factory=list)
     size: int = 0
 
 
@@ -87,6 +91,7 @@ async def commit(client: AsyncMongoClient[Document], database: Database, batch: 
 
 async def _write(database: Database, session: AsyncClientSession, batch: Batch) -> None:
     """What others compete for comes first: a group that was overtaken wastes the least work."""
+    await _write_locks(database, session, batch)
     await _write_cells(database, session, batch.cells)
     by_type: dict[str, list[NewVersion]] = {}
     for one in batch.versions:
@@ -105,6 +110,18 @@ async def _write(database: Database, session: AsyncClientSession, batch: Batch) 
         await _insert(database, session, history_of(resource_type), history)
     await _insert(database, session, EVENTS, [one.event for one in batch.versions])
     await _insert(database, session, AUDIT, [bucket(batch.id, batch.at, batch.records)])
+
+
+async def _write_locks(database: Database, session: AsyncClientSession, batch: Batch) -> None:
+    taken = [(one, lock_document(one, batch.at)) for one in batch.locks]
+    renewed = [
+        _replacement(one.name, one.expected_version, document)
+        for one, document in taken
+        if one.expected_version
+    ]
+    await _update(database, session, LOCKS, renewed)
+    new = [document for one, document in taken if not one.expected_version]
+    await _insert(database, session, LOCKS, new)
 
 
 async def _write_cells(

@@ -6,7 +6,9 @@ from typing import Self
 from fhir_server.audit.record import Record
 from fhir_server.auth.restrictions import Restriction, Restrictions
 from fhir_server.context import Clock, RequestContext, system_clock
+from fhir_server.decisions.criteria import Criteria, parse_criteria
 from fhir_server.definitions.registry import Registry
+from fhir_server.fhir.exchange import Pairs
 from fhir_server.fhir.ids import IdSource, time_ordered_id
 from fhir_server.scheduling.plan import Decide
 from fhir_server.search.request import SearchRequest
@@ -225,6 +227,35 @@ class Store:
                 unless the diagnostics say that it is not known.
         """
         return await self._writes.run(context, decide, interaction)
+
+    def criteria(
+        self,
+        context: RequestContext,
+        resource_type: str,
+        pairs: Pairs,
+        *,
+        most: int = 2,
+    ) -> Criteria:
+        """The criteria of a conditional interaction, for `View.find`.
+
+        Args:
+            context: who asks.
+            resource_type: the type searched.
+            pairs: the search parameters.
+            most: how many matches are looked for.
+
+        Raises:
+            Forbidden: the token does not allow to search the type.
+            FhirError: they are no legal criteria.
+        """
+        return parse_criteria(
+            context,
+            self.registry.types[resource_type],
+            pairs,
+            restriction=self._restriction(context, resource_type, "search-type"),
+            settings=self._settings,
+            most=most,
+        )
 
     async def record_access(self, record: Record) -> None:
         """Put a read, a search or a refusal on the audit trail (`audit.record.access_record`)."""

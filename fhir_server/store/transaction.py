@@ -10,11 +10,12 @@ from fhir_server.definitions.registry import Registry
 from fhir_server.fhir.errors import Forbidden, Invalid, VersionConflict
 from fhir_server.scheduling.guard import extend
 from fhir_server.scheduling.plan import Decide, Plan, Write
-from fhir_server.store import cells, commit
+from fhir_server.store import cells, commit, locks
 from fhir_server.store.collections import Collections
 from fhir_server.store.commit import Batch
 from fhir_server.store.database import Connection
 from fhir_server.store.documents import NewVersion, new_version
+from fhir_server.store.locks import LockWrite
 from fhir_server.store.refusals import not_found
 from fhir_server.store.stored import StoredVersion
 from fhir_server.store.view import Key, MemberView, NotLoaded, Snapshot
@@ -75,6 +76,7 @@ class Decided:
         own: how many of the plan's writes are the decision's own; the guard added the others.
         writes: the keys of what is written.
         touched: the keys of what is written or was looked at.
+        locks: the locks that the plan takes, at the versions that the decision saw.
     """
 
     member: Member
@@ -83,6 +85,7 @@ class Decided:
     snapshot: Snapshot
     writes: set[Key]
     touched: set[Key]
+    locks: tuple[LockWrite, ...]
     versions: list[NewVersion] = field(default_factory=list)
 
     def committed(self) -> Committed:
@@ -184,6 +187,7 @@ class Transactions:
         decided.versions = versions
         batch.versions += versions
         batch.cells += decided.plan.cells
+        batch.locks += decided.locks
         batch.size += sum(len(one.version.json) for one in versions)
         batch.records += [
             access_record(
@@ -249,7 +253,9 @@ def _decided(member: Member, plan: Plan, own: int, snapshot: Snapshot, view: Mem
     for one in plan.writes:
         _check_expectation(one, snapshot)
     writes.update((cells.COLLECTION, one.id) for one in plan.cells)
-    return Decided(member, plan, own, snapshot, writes, view.reads | writes)
+    writes.update((locks.COLLECTION, name) for name in plan.locks)
+    taken = tuple(LockWrite(name, snapshot.locks[name]) for name in sorted(set(plan.locks)))
+    return Decided(member, plan, own, snapshot, writes, view.reads | writes, taken)
 
 
 def _check_expectation(write: Write, snapshot: Snapshot) -> None:

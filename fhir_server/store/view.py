@@ -5,11 +5,16 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from fhir_server.context import RequestContext
+from fhir_server.decisions.criteria import Criteria
+from fhir_server.fhir.errors import FhirError
 from fhir_server.scheduling.plan import Cell
+from fhir_server.scheduling.plan import Criteria as AnyCriteria
 from fhir_server.store.cells import COLLECTION as CELLS
 from fhir_server.store.cells import absent
 from fhir_server.store.cells import from_document as cell_from_document
 from fhir_server.store.find import LOCAL, Database, find, find_by_ids
+from fhir_server.store.locks import COLLECTION as LOCKS
+from fhir_server.store.matches import Matches, find_matches
 from fhir_server.store.stored import WITHOUT_INDEX, StoredVersion, from_current
 
 Key = tuple[str, str]
@@ -30,6 +35,9 @@ class Snapshot:
         self.resources: dict[Key, StoredVersion | None] = {}
         self.cells: dict[str, Cell] = {}
         self.terms: dict[Key, bool] = {}
+        self.locks: dict[str, int] = {}
+        self.matches: dict[tuple[str, ...], Matches] = {}
+        self.wanted: dict[tuple[str, ...], Criteria] = {}
         self.missing: dict[Key, None] = {}
 
     async def load(self, database: Database) -> None:
@@ -42,7 +50,10 @@ class Snapshot:
         for collection, document_id in self.missing:
             by_collection.setdefault(collection, []).append(document_id)
         self.missing.clear()
+        wanted = list(self.wanted.values())
+        self.wanted.clear()
         loads = [self._load(database, name, ids) for name, ids in by_collection.items()]
+        loads += [self._search(database, criteria) for criteria in wanted]
         if len(loads) == 1:
             await loads[0]
         else:
@@ -51,6 +62,10 @@ class Snapshot:
     async def _load(self, database: Database, collection: str, ids: list[str]) -> None:
         if collection.startswith("?"):
             await self._load_terms(database, collection, ids)
+        elif collection == LOCKS:
+            documents = await find_by_ids(database, collection, ids, level=LOCAL)
+            self.locks.update(dict.fromkeys(ids, 0))
+            self.locks.update({one["_id"]: one["v"] for one in documents})
         elif collection == CELLS:
             documents = await find_by_ids(database, collection, ids, level=LOCAL)
             self.cells.update({one: absent(one) for one in ids})
@@ -63,6 +78,13 @@ class Snapshot:
             for document in documents:
                 version = from_current(collection, document)
                 self.resources[collection, version.id] = version
+
+    async def _search(self, database: Database, criteria: Criteria) -> None:
+        found = await find_matches(database, criteria)
+        self.matches[criteria.key] = found
+        if not isinstance(found, Exception):
+            # Newer than what was loaded before, and what the decision will go by.
+            self.resources.update({(one.type, one.id): one for one in found})
 
     async def _load_terms(self, database: Database, key: str, terms: Collection[str]) -> None:
         for term in terms:
@@ -105,6 +127,30 @@ class MemberView:
             return self._snapshot.cells[cell_id]
         except KeyError:
             raise self._missing(key) from None
+
+    def find(self, criteria: AnyCriteria) -> tuple[StoredVersion, ...]:
+        """See `View.find`. The locks are loaded before the search, never together with it.
+
+        Raises:
+            Transient: the search takes too long.
+        """
+        if not isinstance(criteria, Criteria):
+            raise TypeError("the store searches by its own criteria")
+        snapshot = self._snapshot
+        keys = [(LOCKS, name) for name in criteria.locks]
+        self.reads.update(keys)
+        missing = [key for key in keys if key[1] not in snapshot.locks]
+        if missing:
+            snapshot.missing.update(dict.fromkeys(missing))
+            raise NotLoaded
+        found = snapshot.matches.get(criteria.key)
+        if found is None:
+            snapshot.wanted[criteria.key] = criteria
+            raise NotLoaded
+        if isinstance(found, FhirError):
+            raise type(found)(found.diagnostics)
+        self.reads.update((one.type, one.id) for one in found)
+        return found
 
     def exists(self, resource_type: str, term: str) -> bool:
         """See `View.exists`."""

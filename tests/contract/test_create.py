@@ -51,14 +51,6 @@ def test_create_with_return_operation_outcome(client: Client) -> None:
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_conditional_create_is_refused_and_creates_nothing(client: Client) -> None:
-    """Until it is offered, If-None-Exist must not silently create a duplicate."""
-    answer = client.post("Patient", patient(), If_None_Exist="identifier=a")
-    assert answer.status == 400
-    assert answer.codes == ["not-supported"]
-
-
-@pytest.mark.usefixtures("unchanged")
 def test_create_refuses_parameters(client: Client) -> None:
     """None is offered."""
     assert client.post("Patient?identifier=a", patient()).status == 400

@@ -44,9 +44,8 @@ def test_delete_honours_if_match(client: Client) -> None:
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_conditional_delete_is_not_declared(client: Client) -> None:
-    """405 by query on the type, 400 with parameters on the instance."""
-    assert client.delete("Patient?identifier=a").status == 405
+def test_delete_at_an_id_takes_no_criteria(client: Client) -> None:
+    """Either the id names the resource or the criteria do."""
     assert client.delete("Patient/nowhere?identifier=a").status == 400
 
 

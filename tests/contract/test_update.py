@@ -109,9 +109,8 @@ def test_the_body_must_have_the_id_of_the_address(client: Client, body: object, 
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_conditional_update_by_query_is_not_declared(client: Client) -> None:
-    """405 on the type, 400 with parameters on the instance; nothing is written."""
-    assert client.put("Patient?identifier=a", patient()).status == 405
+def test_update_at_an_id_takes_no_criteria(client: Client) -> None:
+    """Either the id names the resource or the criteria do."""
     assert client.put("Patient/nowhere?x=y", patient(id="nowhere")).status == 400
 
 

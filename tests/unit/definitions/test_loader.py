@@ -131,7 +131,7 @@ def test_all_defects_are_told_at_once(root: Path, edit: Edit) -> None:
     )
     edit(SLOT_STATUS, lambda one: one.update(expression="Slot.statsu", comparator=["eq"]))
     edit(BOOK, lambda one: one.update(kind="query"))
-    edit(STATEMENT, lambda one: _resource(one, "Slot").update(conditionalCreate=True))
+    edit(STATEMENT, lambda one: _resource(one, "Slot").update(conditionalCreate="maybe"))
     edit(
         STATEMENT,
         lambda one: _resource(one, "Appointment")["interaction"].append({"code": "patch"}),
@@ -154,7 +154,7 @@ def test_all_defects_are_told_at_once(root: Path, edit: Edit) -> None:
         f"{SLOT_STATUS}: comparator is not interpreted",
         f"{SLOT_STATUS}: expression does not compile for Slot: Slot has no element statsu",
         f"{BOOK}: only operations are understood, no named queries",
-        f"{STATEMENT}: Slot: conditionalCreate can only be False",
+        f"{STATEMENT}: Slot: conditionalCreate can only be True or False",
         f"{STATEMENT}: Appointment: interaction patch is not offered",
         "profiles/CompartmentDefinition-patient.json: Slot has no search parameter patient",
         f"{EXAMPLE}: Subscription.status: Subscription.status is {status}",
