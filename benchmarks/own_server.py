@@ -94,7 +94,7 @@ class OwnServer:
             subprocess.TimeoutExpired: it did not stop and was killed.
         """
         began = time.perf_counter()
-        process, self._process = self._process, None
+        process = self._process
         if process is not None:
             process.send_signal(signal.SIGTERM)
             try:
@@ -103,6 +103,8 @@ class OwnServer:
                 process.kill()
                 process.wait()
                 raise
+            # Only now: who was interrupted while waiting comes here again.
+            self._process = None
         return time.perf_counter() - began
 
     def token(self) -> str:
