@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from bson.int64 import Int64
+from bson.timestamp import Timestamp
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 
 from fhir_server.fhir.errors import Transient
+from fhir_server.store.collections import EVENTS
 from fhir_server.store.control import driver_errors_translated
 from fhir_server.store.errors import is_transient
 from fhir_server.store.events import Document, Event, Token
@@ -46,14 +48,24 @@ class Page:
 
 
 class EventStream:
-    """An open change stream on the outbox; close it after use."""
+    """An open change stream on the outbox; close it after use.
+
+    Attributes:
+        token: the position behind what `next` has given.
+        started: the operation time from which it tells everything; None if it was resumed.
+    """
 
     def __init__(
-        self, database: AsyncDatabase[Document], session: AsyncClientSession, reply: Document
+        self,
+        database: AsyncDatabase[Document],
+        session: AsyncClientSession,
+        reply: Document,
+        started: Timestamp | None,
     ) -> None:
         self._database = database
         self._session = session
         self._cursor: int = reply["cursor"]["id"]
+        self.started = started
         self.token: Token = reply["cursor"]["postBatchResumeToken"]
 
     @classmethod
@@ -65,20 +77,25 @@ class EventStream:
             Transient: MongoDB is not available.
         """
         session = database.client.start_session()
-        stage: Document = {} if after is None else {"resumeAfter": after}
-        command = {
-            "aggregate": "events",
-            "pipeline": [{"$changeStream": stage}, *INSERTS],
-            "cursor": {"batchSize": 0},
-            "readConcern": {"level": "majority"},
-        }
+        started: Timestamp | None = None
         try:
             with driver_errors_translated():
+                if after is None:
+                    started = (await database.command("ping", session=session))["operationTime"]
+                    stage: Document = {"startAtOperationTime": started}
+                else:
+                    stage = {"resumeAfter": after}
+                command = {
+                    "aggregate": EVENTS,
+                    "pipeline": [{"$changeStream": stage}, *INSERTS],
+                    "cursor": {"batchSize": 0},
+                    "readConcern": {"level": "majority"},
+                }
                 reply = await _asked(database, command, session, positioned=after is not None)
         except BaseException:
             await session.end_session()
             raise
-        return cls(database, session, reply)
+        return cls(database, session, reply, started)
 
     async def next(self, limit: int, seconds: float) -> Page:
         """The events committed since the last look, waiting for the first one if need be.
@@ -93,7 +110,7 @@ class EventStream:
         """
         command: Document = {
             "getMore": Int64(self._cursor),
-            "collection": "events",
+            "collection": EVENTS,
             "batchSize": limit,
             "maxTimeMS": max(1, round(seconds * 1000)),
         }
@@ -113,7 +130,7 @@ class EventStream:
         try:
             if self._cursor:
                 await self._database.command(
-                    {"killCursors": "events", "cursors": [Int64(self._cursor)]},
+                    {"killCursors": EVENTS, "cursors": [Int64(self._cursor)]},
                     session=self._session,
                 )
         except PyMongoError:

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from bson.codec_options import CodecOptions
+from bson.timestamp import Timestamp
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, OperationFailure
@@ -171,23 +172,30 @@ class EventLog:
         with driver_errors_translated():
             return await self._database[SEQUENCES].find({"_id": {"$ne": POSITION}}).to_list()
 
-    async def backlog(self) -> list[Event]:
+    async def backlog(self, started: Timestamp | None) -> list[Event]:
         """Everything that waits in the outbox, oldest first.
 
         The clocks of several writers may differ a little, so rows are ordered by time and then,
         wherever that contradicts the version order of one resource, by version.
 
+        Args:
+            started: everything committed before this operation time is included for certain. A
+                majority read without it may miss what is committed and not yet replicated.
+
         Raises:
             Transient: MongoDB is not available.
         """
         with driver_errors_translated():
-            rows = (
-                await self._database[EVENTS]
-                .find({}, batch_size=5_000)
-                .sort([("t", 1), ("id", 1), ("v", 1)])
-                .allow_disk_use(True)
-                .to_list()
-            )
+            async with self._database.client.start_session(causal_consistency=True) as session:
+                if started is not None:
+                    session.advance_operation_time(started)
+                rows = (
+                    await self._database[EVENTS]
+                    .find({}, batch_size=5_000, session=session)
+                    .sort([("t", 1), ("id", 1), ("v", 1)])
+                    .allow_disk_use(True)
+                    .to_list()
+                )
         return in_version_order([Event.of(row) for row in rows])
 
     async def waiting(self, keys: Iterable[str]) -> frozenset[str]:

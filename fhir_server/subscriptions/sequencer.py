@@ -136,8 +136,9 @@ class Sequencer:
     async def _open(self, token: Token | None) -> tuple[EventStream, list[Event]]:
         """The stream behind the token; without one, all that waits, and the stream from before.
 
-        The stream is opened first, so nothing falls between it and the outbox; what is in both is
-        told apart when it is committed, because it has left the outbox by then.
+        The stream starts at an operation time that the reading of the outbox waits for, so nothing
+        falls between the two; what is in both is told apart when it is committed, because it has
+        left the outbox by then.
         """
         if token is not None and not self._lost:
             try:
@@ -146,7 +147,7 @@ class Sequencer:
                 log.warning("sequencer_position_lost")
         stream = await EventStream.open(self._events.database, None)
         try:
-            backlog = await self._events.backlog()
+            backlog = await self._events.backlog(stream.started)
         except BaseException:
             await stream.close()
             raise

@@ -51,7 +51,7 @@ async def test_subscription_is_turned_off_at_its_end(
         end = today() + timedelta(seconds=0.5)
         ending = subscription("s1", receiver.url, end=end.isoformat(), status="active")
         await clinic.put(ending)
-        await asyncio.sleep(max(0, (end - today()).total_seconds()))
+        await asyncio.sleep(0.05 + max(0, (end - today()).total_seconds()))
         await clinic.put(basic("b2"))
         await receiver.until(lambda: receiver.numbers("/s2") == [1, 2])
         assert await turn_off_ended(deliveries, writer, system_clock) == 1
