@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     max_conditional_deletes: int = Field(
         500, ge=1, description="Most resources that one conditional delete may remove."
     )
+    max_included: int = Field(
+        1_000, ge=1, description="Most resources that stand beside the matches of a page."
+    )
     page_size: int = Field(20, ge=1, description="Matches on a page when `_count` is absent.")
     max_page_size: int = Field(1_000, ge=1, description="Most matches on a page.")
     access_token_seconds: int = Field(

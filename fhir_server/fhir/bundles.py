@@ -79,6 +79,7 @@ def searchset(
     *,
     links: Links,
     total: int | None,
+    included: Iterable[Match] = (),
     outcome: Resource | None = None,
 ) -> bytes:
     """A page of search matches.
@@ -88,13 +89,15 @@ def searchset(
         matches: the resources, in order.
         links: to this page and others.
         total: of all pages; None when it is not known.
+        included: the resources beside the matches.
         outcome: warnings to the caller, an entry of search mode `outcome`.
     """
     starts = _Starts(base_url)
     entries = [
-        b'%b%b","resource":%b,"search":{"mode":"match"}}'
-        % (starts[match.type], match.id.encode(), match.json)
-        for match in matches
+        b'%b%b","resource":%b,"search":{"mode":"%b"}}'
+        % (starts[one.type], one.id.encode(), one.json, mode)
+        for mode, found in ((b"match", matches), (b"include", included))
+        for one in found
     ]
     if outcome is not None:
         entries.append(b'{"resource":%b,"search":{"mode":"outcome"}}' % orjson.dumps(outcome))

@@ -6,16 +6,25 @@ from fhir_server.definitions.registry import Registry
 from fhir_server.fhir.codec import encode
 from fhir_server.fhir.errors import NotSupported
 from fhir_server.fhir.exchange import Answer, Request
+from fhir_server.search.include import includes_of, revincludes_of
 from fhir_server.settings import Settings
 
 
 def statement(registry: Registry, settings: Settings, started: datetime, version: str) -> bytes:
-    """The CapabilityStatement as it is served, made once."""
-    return encode(
-        registry.capability_statement(
-            settings.fhir_base, started, version, security_url=f"{settings.root_url}/auth"
-        )
+    """The CapabilityStatement as it is served, made once.
+
+    What may be included follows from the search parameters that are references.
+    """
+    built = registry.capability_statement(
+        settings.fhir_base, started, version, security_url=f"{settings.root_url}/auth"
     )
+    for resource in built["rest"][0]["resource"]:
+        included = {
+            "searchInclude": includes_of(registry, resource["type"]),
+            "searchRevInclude": revincludes_of(registry, resource["type"]),
+        }
+        resource |= {name: values for name, values in included.items() if values}
+    return encode(built)
 
 
 def capabilities(served: bytes, request: Request) -> Answer:

@@ -31,9 +31,15 @@ async def search_type(
     page = await store.search(ctx, asked)
     links = _links(f"{ctx.base_url}/{request.type}", asked, page)
     body = bundles.searchset(
-        ctx.base_url, page.matches, links=links, total=page.total, outcome=_warnings(asked)
+        ctx.base_url,
+        page.matches,
+        links=links,
+        total=page.total,
+        included=page.included.versions,
+        outcome=_warnings(asked, page),
     )
-    compartments = {name for match in page.matches for name in match.acl}
+    shown = (*page.matches, *page.included.versions)
+    compartments = {name for one in shown for name in one.acl}
     return Answer(200, body, compartments=compartments)
 
 
@@ -52,13 +58,15 @@ def _links(address: str, asked: SearchRequest, page: SearchPage) -> bundles.Link
     return links
 
 
-def _warnings(asked: SearchRequest) -> Resource | None:
-    if not asked.warnings:
-        return None
-    return {
-        "resourceType": "OperationOutcome",
-        "issue": [
-            {"severity": "warning", "code": "not-supported", "diagnostics": text}
-            for text in asked.warnings
-        ],
-    }
+def _warnings(asked: SearchRequest, page: SearchPage) -> Resource | None:
+    issues = [
+        {"severity": "warning", "code": "not-supported", "diagnostics": text}
+        for text in asked.warnings
+    ]
+    if not page.included.complete:
+        text = (
+            f"only {len(page.included.versions)} resources stand beside the matches of this page, "
+            "and there are more; ask for smaller pages"
+        )
+        issues.append({"severity": "warning", "code": "incomplete", "diagnostics": text})
+    return {"resourceType": "OperationOutcome", "issue": issues} if issues else None

@@ -8,19 +8,20 @@ from typing import Final, Literal, Protocol
 from fhir_server.definitions.registry import Registry, TypeDefinition
 from fhir_server.fhir.errors import FhirError, Invalid, Issues, NotSupported, Value
 from fhir_server.search.criteria import Chain, Clause, UnknownParameter, parse_criterion
+from fhir_server.search.include import INCLUDE, REVINCLUDE, Include, parse_include
 from fhir_server.search.main_date import main_date
 from fhir_server.search.query import Query
 
 Total = Literal["none", "estimate", "accurate"]
 Pair = tuple[str, str]
 
-RESULT_PARAMETERS: Final = ("_count", "_page", "_sort", "_total")
+RESULT_PARAMETERS: Final = ("_count", "_include", "_page", "_revinclude", "_sort", "_total")
 """Parameters that shape the answer and select nothing."""
 
 # What R4 defines to shape the answer and this server does not offer. Left out, the matches stay
 # the same, so a lenient client may go without.
 _UNSUPPORTED_RESULT_PARAMETERS: Final = frozenset(
-    {"_contained", "_containedType", "_elements", "_include", "_revinclude", "_score", "_summary"}
+    {"_contained", "_containedType", "_elements", "_score", "_summary"}
 )
 # Left out, these would answer another question than the one asked.
 _UNSUPPORTED_QUERIES: Final = frozenset({"_filter", "_list", "_query", "_type"})
@@ -66,6 +67,7 @@ class SearchRequest:
         type: the resource type.
         clauses: what is asked of the resources themselves.
         chains: what is asked of resources related to them; without a registry there are none.
+        includes: what stands beside the matches; without a registry there is nothing.
         count: most matches on a page; 0 asks for the total only.
         total: how exactly the number of all matches is wanted.
         sort: the order.
@@ -78,6 +80,7 @@ class SearchRequest:
     type: str
     clauses: tuple[Clause, ...]
     chains: tuple[Chain, ...]
+    includes: tuple[Include, ...]
     count: int
     total: Total
     sort: Sort
@@ -134,6 +137,7 @@ class _Reader:
         self._lenient = lenient
         self._clauses: list[Clause] = []
         self._chains: list[Chain] = []
+        self._includes: list[Include] = []
         self._used: list[Pair] = []
         self._warnings: list[str] = []
         self._problems: list[FhirError] = []
@@ -158,6 +162,8 @@ class _Reader:
         try:
             if name in self._result:
                 self._read_result(name, value)
+            elif name.partition(":")[0] in {INCLUDE, REVINCLUDE}:
+                self._read_include(name, value)
             else:
                 self._read_filter(name, value)
         except FhirError as problem:
@@ -180,6 +186,7 @@ class _Reader:
             type=self._query.definition.name,
             clauses=tuple(self._clauses),
             chains=tuple(self._chains),
+            includes=tuple(self._includes),
             count=self._count,
             total=total,
             sort=self._sort,
@@ -217,6 +224,19 @@ class _Reader:
             raise Invalid(f"{name} may be given only once")
         self._seen.add(name)
         self._result[name](value)
+
+    def _read_include(self, name: str, value: str) -> None:
+        try:
+            include = parse_include(name, value, self._query)
+        except NotSupported as problem:
+            # Without it the matches stay the same.
+            if not self._lenient:
+                raise
+            self._warnings.append(f"{problem.diagnostics}; it was left out")
+            return
+        if include not in self._includes:
+            self._includes.append(include)
+        self._used.append((name, value))
 
     def _read_count(self, value: str) -> None:
         if not (value.isascii() and value.isdigit()):

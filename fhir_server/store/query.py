@@ -4,8 +4,9 @@ https://hl7.org/fhir/R4/search.html
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymongo.errors import PyMongoError
 
@@ -16,12 +17,11 @@ from fhir_server.search.predicate import is_selective, mongo_filter
 from fhir_server.search.request import SearchRequest
 from fhir_server.store.errors import translate
 from fhir_server.store.find import MAJORITY, Database, Document, find
+from fhir_server.store.includes import NOTHING, Included, Linked
 from fhir_server.store.joins import EVERYTHING, LIVE
-from fhir_server.store.stored import StoredVersion, from_current
+from fhir_server.store.stored import SERVED, StoredVersion, from_current
 
 Filter = dict[str, Any]
-
-_SERVED = {"v": 1, "t": 1, "deleted": 1, "json": 1, "acl": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,35 @@ class SearchPage:
         total: how many there are on all pages; None unless asked for.
         next: the value of `_page` for the next page; None when this is the last.
         previous: the same for the page before; None when this is the first.
+        included: what stands beside the matches.
     """
 
     matches: tuple[StoredVersion, ...]
     total: int | None
     next: str | None
     previous: str | None
+    included: Included = NOTHING
+
+
+class Found(NamedTuple):
+    """The matches of a page before anything stands beside them.
+
+    Attributes:
+        matches: with the terms of their references, which are empty unless asked for.
+        total: as in `SearchPage`.
+        next: as in `SearchPage`.
+        previous: as in `SearchPage`.
+    """
+
+    matches: Sequence[Linked]
+    total: int | None
+    next: str | None
+    previous: str | None
+
+    def page(self, included: Included = NOTHING) -> SearchPage:
+        """The page with what stands beside the matches."""
+        versions = tuple(one.version for one in self.matches)
+        return SearchPage(versions, self.total, self.next, self.previous, included)
 
 
 async def search(
@@ -48,7 +71,7 @@ async def search(
     *,
     secret: bytes,
     milliseconds: int,
-) -> SearchPage:
+) -> Found:
     """The page of matches that a request asks for.
 
     Args:
@@ -65,14 +88,14 @@ async def search(
     cursor = paging.cursor(secret, request)
     wanted = _wanted(request, restriction)
     if request.count == 0:
-        return SearchPage((), await _count(database, request, wanted, milliseconds), None, None)
+        return Found((), await _count(database, request, wanted, milliseconds), None, None)
     page = _page(database, request, cursor, wanted, secret=secret, milliseconds=milliseconds)
     if request.total == "none":
         return await page
     # A page that holds all matches counts them by itself, but that is known only afterwards:
     # asking for both at once costs the least time.
     found, total = await asyncio.gather(page, _count(database, request, wanted, milliseconds))
-    return SearchPage(found.matches, total, found.next, found.previous)
+    return found._replace(total=total)
 
 
 def _wanted(request: SearchRequest, restriction: Restriction | None) -> list[Filter]:
@@ -90,17 +113,21 @@ async def _page(
     *,
     secret: bytes,
     milliseconds: int,
-) -> SearchPage:
+) -> Found:
     direction = cursor.direction if cursor else "next"
     if cursor:
         wanted = [*wanted, paging.keyset_filter(request.sort, cursor)]
-    path = request.sort.path
+    projection = dict(SERVED)
+    if request.sort.path != "_id":
+        projection[request.sort.path] = 1
+    if request.includes:
+        projection["ix.t"] = 1
     documents = await find(
         database,
         request.type,
         _all_of(wanted),
         limit=request.count + 1,
-        projection=_SERVED if path == "_id" else {**_SERVED, path: 1},
+        projection=projection,
         sort=paging.sort_spec(request.sort, direction),
         milliseconds=milliseconds,
     )
@@ -109,7 +136,7 @@ async def _page(
     if direction == "previous":
         documents.reverse()
     if not documents:
-        return SearchPage((), None, None, None)
+        return Found((), None, None, None)
     has_next = more if direction == "next" else True
     has_previous = cursor is not None if direction == "next" else more
 
@@ -117,8 +144,8 @@ async def _page(
         position = paging.position_of(request.sort, document)
         return paging.encode(secret, paging.fingerprint(request), position, towards)
 
-    return SearchPage(
-        tuple(from_current(request.type, one) for one in documents),
+    return Found(
+        [Linked(from_current(request.type, one), _terms(one)) for one in documents],
         None,
         token(documents[-1], "next") if has_next else None,
         token(documents[0], "previous") if has_previous else None,
@@ -142,6 +169,11 @@ async def _count(
         raise translate(error) from error
     counted: int = reply["n"]
     return counted
+
+
+def _terms(document: Document) -> Sequence[str]:
+    found: Sequence[str] = document.get("ix", {}).get("t", ())
+    return found
 
 
 def _all_of(filters: list[Filter]) -> Filter:

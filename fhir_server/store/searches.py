@@ -6,6 +6,7 @@ from fhir_server.definitions.registry import Registry
 from fhir_server.search.request import SearchRequest
 from fhir_server.settings import Settings
 from fhir_server.store.find import Database
+from fhir_server.store.includes import Includes
 from fhir_server.store.joins import Joins, Restrict
 from fhir_server.store.query import SearchPage, search
 
@@ -32,23 +33,38 @@ class Searches:
         """A page of the matches of one type.
 
         Raises:
-            Forbidden: the token may not search the type, or one that a chain leads through.
+            Forbidden: the token may not search the type, one that a chain leads through, or any
+                that an include asks for.
             TooCostly: a chain leads through too many resources.
             Invalid: the page is not one of this search.
             Transient: the database cannot be reached or needed too long.
         """
         restriction = self.restrict(request.type)
-        return await search(
+        allowed = self._includes.allowed(request.includes)
+        found = await search(
             self.database,
             await self._joins.resolve(request),
             restriction,
             secret=self.secret,
             milliseconds=self._milliseconds,
         )
+        if not (request.includes and found.matches):
+            return found.page()
+        return found.page(await self._includes.beside(found.matches, request.includes, allowed))
 
     @property
     def _joins(self) -> Joins:
         return Joins(self.database, self.restrict, self.settings.max_chained, self._milliseconds)
+
+    @property
+    def _includes(self) -> Includes:
+        return Includes(
+            self.database,
+            self.registry,
+            self.restrict,
+            self.settings.max_included,
+            self._milliseconds,
+        )
 
     @property
     def _milliseconds(self) -> int:

@@ -10,6 +10,9 @@ from fhir_server.fhir.types import Resource
 WITHOUT_INDEX = {"ix": 0}
 """The projection of a current document that leaves out what only searches need."""
 
+SERVED = {"v": 1, "t": 1, "deleted": 1, "json": 1, "acl": 1}
+"""The projection that `from_current` needs."""
+
 
 class StoredVersion:
     """One version of a resource; it is never changed.

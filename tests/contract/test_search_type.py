@@ -136,7 +136,7 @@ def test_count_zero_only_counts(client: Client) -> None:
         "_count=-1",
         "_sort=nonsense",
         "general-practitioner.nonsense=x",
-        "_include=Patient:organization",
+        "_include=Patient:nonsense",
         "_has:Appointment:patient:nonsense=1",
         "family=%ff",
         "family=%00",

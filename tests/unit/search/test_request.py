@@ -80,12 +80,13 @@ def test_sort_by_a_date_that_is_not_the_main_one_names_what_is_possible() -> Non
 
 def test_lenient_leaves_out_what_is_not_known_and_says_so() -> None:
     """The self link shows only what was used."""
-    request = search("Slot", "colour=red&status=free&_include=Slot:schedule", lenient=True)
+    request = search("Slot", "colour=red&status=free&_include=Slot:colour", lenient=True)
     assert request.pairs_used == (("status", "free"),)
     assert len(request.clauses) == 1
     assert request.warnings == (
         "the search parameter 'colour' is not known and was left out",
-        "the parameter '_include' is not supported and was left out",
+        "_include: 'Slot:colour' is not supported; references of Slot are schedule; "
+        "it was left out",
     )
 
 
