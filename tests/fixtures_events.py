@@ -152,7 +152,8 @@ class Clinic:
             progress = await self.progress(subscription)
             if resource["status"] == wanted and progress and progress.status == wanted:
                 return resource
-            assert time.monotonic() < deadline, f"still {resource['status']}, not {wanted}"
+            seen = f"still {resource['status']}, not {wanted}; the sequencer knows {progress}"
+            assert time.monotonic() < deadline, seen
             await asyncio.sleep(0.02)
 
 

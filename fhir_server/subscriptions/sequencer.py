@@ -51,6 +51,8 @@ GATHER_SECONDS = 0.1
 TOKEN_SECONDS = 10.0
 """How old the remembered position of a quiet stream may become."""
 RETRY_SECONDS = 0.5
+WRITE_SECONDS = 10.0
+"""How long the status of a Subscription may take to be written before it is tried again."""
 
 
 @dataclass(slots=True)
@@ -215,8 +217,11 @@ class Sequencer:
     async def _keep_writing(self, subscription: str, decide: Decide) -> None:
         while True:
             try:
-                await self._status.write(decide)
-            except Transient:
+                async with asyncio.timeout(WRITE_SECONDS):
+                    await self._status.write(decide)
+            except (Transient, TimeoutError) as error:
+                reason = type(error).__name__
+                log.warning("subscription_status_waits", subscription=subscription, reason=reason)
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception:
                 # What cannot be written now is tried again when the next leader starts.
