@@ -25,6 +25,7 @@ from fhir_server.interactions.capabilities import statement
 from fhir_server.interactions.create import create as create_interaction
 from fhir_server.interactions.delete import delete
 from fhir_server.interactions.history_instance import history_instance
+from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
 from fhir_server.interactions.search_type import search_type
 from fhir_server.interactions.update import update
@@ -203,6 +204,7 @@ def _handlers(
         "search-type": partial(search_type, store, registry, settings),
         "create": partial(create_interaction, store, rules, new_id),
         "update": partial(update, store, rules, new_id),
+        "patch": partial(patch, store, rules),
         "delete": partial(delete, store, settings),
     }
 

@@ -34,6 +34,7 @@ RIGHTS_OF: Final[Mapping[str, str]] = MappingProxyType(
         "create": "c",
         "update": "u",
         "update-create": "cu",
+        "patch": "u",
         "delete": "d",
     }
 )

@@ -11,7 +11,7 @@ from fhir_server.definitions.artefact import METADATA, Artefact, Defects
 from fhir_server.fhir.types import Json, Resource
 
 INTERACTIONS = frozenset(
-    {"read", "vread", "update", "delete", "history-instance", "create", "search-type"}
+    {"read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type"}
 )
 """The interactions that the server can offer for a type."""
 
@@ -40,6 +40,7 @@ _FIELDS = {
     "implementation": None,
     "fhirVersion": None,
     "format": None,
+    "patchFormat": None,
     "rest": {
         "mode": None,
         "documentation": None,
@@ -59,6 +60,7 @@ _POSSIBLE: dict[str, tuple[Json, ...]] = {
     "conditionalDelete": ("not-supported", "single", "multiple"),
 }
 _FORMATS = ["application/fhir+json", "json"]
+_PATCH_FORMATS = ["application/json-patch+json", "application/fhir+json"]
 
 
 def check_statement(artefact: Artefact, defects: Defects) -> Json | None:
@@ -69,6 +71,8 @@ def check_statement(artefact: Artefact, defects: Defects) -> Json | None:
         defects.add(artefact, "fhirVersion must be 4.0.1")
     if content.get("format") != _FORMATS:
         defects.add(artefact, f"format must be {' and '.join(_FORMATS)}")
+    if content.get("patchFormat", _PATCH_FORMATS) != _PATCH_FORMATS:
+        defects.add(artefact, f"patchFormat must be {' and '.join(_PATCH_FORMATS)}")
     rests = content.get("rest", [])
     if len(rests) != 1 or rests[0].get("mode") != "server":
         defects.add(artefact, "there must be one rest element, of mode server")

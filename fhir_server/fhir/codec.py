@@ -65,9 +65,38 @@ def parse(body: bytes, *, max_depth: int) -> Resource:
         Structure: the body is no JSON object, or an object has the same key twice.
         TooLong: the nesting is deeper than `max_depth`.
     """
-    tree = _load(body, max_depth)
+    tree = _parse(body, max_depth)
     if not isinstance(tree, dict):
         raise Structure("The body must be one JSON object, a FHIR resource.")
+    return tree
+
+
+def parse_list(body: bytes, *, max_depth: int) -> list[Json]:
+    """The list that a client sent, such as a JSON Patch; otherwise as `parse`.
+
+    Raises:
+        Structure: the body is no JSON array, or an object has the same key twice.
+        TooLong: the nesting is deeper than `max_depth`.
+    """
+    tree = _parse(body, max_depth)
+    if not isinstance(tree, list):
+        raise Structure("The body must be a JSON array.")
+    return tree
+
+
+def check_depth(tree: Json, max_depth: int) -> None:
+    """Refuse JSON that is nested deeper than that.
+
+    Raises:
+        TooLong: it is.
+    """
+    _measure(tree, max_depth, negative_zero=False)
+
+
+def _parse(body: bytes, max_depth: int) -> Json:
+    tree = _load(body, max_depth)
+    if not isinstance(tree, dict | list):
+        return tree
     keys, is_delicate = _measure(tree, max_depth, negative_zero=b"-0" in body)
     if keys != _most_keys(body):
         _refuse_duplicate_keys(body)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol, Self, TypeVar
 from urllib.parse import quote
 
-from fhir_server.fhir.types import Resource
+from fhir_server.fhir.types import Json, Resource
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -39,6 +39,14 @@ class Body(Protocol):
 
         Raises:
             FhirError: wrong media type, too large, too deep, or no JSON object.
+        """
+        ...
+
+    async def patch(self) -> list[Json] | Resource:
+        """The parsed patch document: the array of a JSON Patch, or a FHIRPath Patch's resource.
+
+        Raises:
+            FhirError: as `resource`.
         """
         ...
 

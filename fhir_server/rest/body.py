@@ -6,8 +6,8 @@ from typing import Any
 
 from fhir_server.fhir import codec
 from fhir_server.fhir.errors import Invalid, TooLarge
-from fhir_server.fhir.types import Resource
-from fhir_server.rest.negotiation import check_form_body, check_json_body
+from fhir_server.fhir.types import Json, Resource
+from fhir_server.rest.negotiation import check_form_body, check_json_body, is_json_patch
 
 PATIENCE_SECONDS = 15.0
 """How long a part of a body may take; who sends nothing must not hold a connection for ever."""
@@ -50,6 +50,18 @@ class HttpBody:
         """
         check_json_body(self._content_type())
         return codec.parse(await self._read(), max_depth=self._max_depth)
+
+    async def patch(self) -> list[Json] | Resource:
+        """The parsed patch document: the array of a JSON Patch, or a FHIRPath Patch's resource.
+
+        Raises:
+            UnsupportedMediaType: the body does not say that it is one of these.
+            TooLarge, Structure, TooLong, ClientGone: as `resource`.
+        """
+        content_type = self._content_type()
+        if is_json_patch(content_type):
+            return codec.parse_list(await self._read(), max_depth=self._max_depth)
+        return await self.resource()
 
     async def form(self) -> str:
         """The text of a form; empty when there is no body at all.

@@ -25,7 +25,7 @@ from fhir_server.store.store import Store
 
 Handler = Callable[[RequestContext, Request], Awaitable[Answer]]
 
-WRITES = frozenset({"create", "update", "delete", OPERATION})
+WRITES = frozenset({"create", "update", "patch", "delete", OPERATION})
 """Their success is audited inside their transaction; all else is audited here."""
 
 TAKE_PARAMETERS = frozenset({"search-type", "history-instance"})

@@ -16,6 +16,7 @@ from fhir_server.fhir.exchange import Pairs
 
 FHIR_JSON = b"application/fhir+json; charset=utf-8"
 JSON_TYPES = frozenset({"application/fhir+json", "application/json", "text/json"})
+JSON_PATCH = "application/json-patch+json"
 _WILDCARDS = frozenset({"*/*", "application/*", "text/*"})
 _FORMATS = JSON_TYPES | {"json"}
 _PLAIN_ACCEPT = frozenset(
@@ -136,6 +137,11 @@ def check_json_body(content_type: str | None) -> None:
         raise UnsupportedMediaType("FHIR JSON is always UTF-8")
     if not _is_r4(parameters):
         raise UnsupportedMediaType("Only FHIR R4 is read, fhirVersion=4.0")
+
+
+def is_json_patch(content_type: str | None) -> bool:
+    """Whether a body says that it is a JSON Patch (RFC 6902)."""
+    return _media_type(content_type or "") == JSON_PATCH
 
 
 def check_form_body(content_type: str | None) -> None:

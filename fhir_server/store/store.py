@@ -1,6 +1,7 @@
 """The store: everything the server keeps, as the rest of the server sees it."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Self
 
 from fhir_server.audit.record import Record
@@ -8,8 +9,10 @@ from fhir_server.auth.restrictions import Restriction, Restrictions
 from fhir_server.context import Clock, RequestContext, system_clock
 from fhir_server.decisions.criteria import Criteria, parse_criteria
 from fhir_server.definitions.registry import Registry
+from fhir_server.fhir.errors import Forbidden
 from fhir_server.fhir.exchange import Pairs
 from fhir_server.fhir.ids import IdSource, time_ordered_id
+from fhir_server.fhir.types import Resource
 from fhir_server.scheduling.plan import Decide
 from fhir_server.search.request import SearchRequest
 from fhir_server.settings import Settings
@@ -256,6 +259,25 @@ class Store:
             settings=self._settings,
             most=most,
         )
+
+    def reach(
+        self, context: RequestContext, resource_type: str, interaction: str
+    ) -> Callable[[Resource], bool]:
+        """Tells of resources of a type whether the token allows the interaction on them.
+
+        Raises:
+            Forbidden: it allows it on none.
+        """
+        restriction = self._restriction(context, resource_type, interaction)
+        return lambda resource: restriction is None or restriction.admits_resource(resource)
+
+    def may_read(self, context: RequestContext, version: StoredVersion) -> bool:
+        """Whether the token allows to read this version."""
+        try:
+            restriction = self._restriction(context, version.type, "read")
+        except Forbidden:
+            return False
+        return _admits(restriction, version)
 
     async def record_access(self, record: Record) -> None:
         """Put a read, a search or a refusal on the audit trail (`audit.record.access_record`)."""

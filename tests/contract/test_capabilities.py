@@ -13,7 +13,7 @@ ADDRESSES = {
     "search-type": ("GET", "{type}?_id={id}", 200),
     "create": ("POST", "{type}", 400),
     "update": ("PUT", "{type}/{id}", 400),
-    "patch": ("PATCH", "{type}/{id}", 0),
+    "patch": ("PATCH", "{type}/{id}", 400),
     "history-type": ("GET", "{type}/_history", 0),
 }
 """Interaction -> how to ask for it, and what a client gets that asks for nothing in particular."""
@@ -92,7 +92,7 @@ def test_every_declared_interaction_is_there_and_no_other(client: Client) -> Non
         ("GET", "_history"),
         ("POST", "_search"),
         ("PUT", "metadata"),
-        ("PATCH", "Patient?identifier=a"),
+        ("PATCH", "AuditEvent?type=a"),
         ("GET", "Appointment/$book"),
         ("OPTIONS", "Patient"),
         ("TRACE", "Patient/a"),

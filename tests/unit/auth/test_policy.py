@@ -36,13 +36,13 @@ def _allowed(scope: str, resource_type: str = "Slot") -> set[str]:
         ("system/Slot.r", {"read", "vread", "history-instance"}),
         ("system/Slot.s", {"search-type"}),
         ("system/Slot.c", {"create"}),
-        ("system/Slot.u", {"update"}),
+        ("system/Slot.u", {"update", "patch"}),
         ("system/Slot.d", {"delete"}),
-        ("system/Slot.cu", {"create", "update", "update-create"}),
-        ("system/Slot.c system/*.u", {"create", "update", "update-create"}),
+        ("system/Slot.cu", {"create", "update", "patch", "update-create"}),
+        ("system/Slot.c system/*.u", {"create", "update", "patch", "update-create"}),
         ("system/*.cruds", set(RIGHTS_OF)),
         ("system/*.read", {"read", "vread", "history-instance", "search-type"}),
-        ("system/*.write", {"create", "update", "update-create", "delete"}),
+        ("system/*.write", {"create", "update", "patch", "update-create", "delete"}),
         ("system/Slot.*", set(RIGHTS_OF)),
         ("system/Schedule.cruds", set()),
         ("user/*.cruds", set()),
@@ -73,7 +73,7 @@ def test_authorize_names_what_is_missing() -> None:
         authorize(principal("system/Slot.u"), "Slot", "update-create")
 
 
-@pytest.mark.parametrize("interaction", ["", "patch", "history-system", "nonsense"])
+@pytest.mark.parametrize("interaction", ["", "history-system", "nonsense"])
 def test_unknown_interaction_is_forbidden(interaction: str) -> None:
     """What the table does not name, nobody may do."""
     with pytest.raises(Forbidden):

@@ -25,6 +25,10 @@ class Nothing(Body):
         """Never asked for."""
         raise AssertionError
 
+    async def patch(self) -> Resource:
+        """Never asked for."""
+        raise AssertionError
+
 
 def request(**headers: str) -> Request:
     """A request with these headers."""
