@@ -54,6 +54,15 @@ class Settings(BaseSettings):
     max_included: int = Field(
         1_000, ge=1, description="Most resources that stand beside the matches of a page."
     )
+    find_max_days: int = Field(
+        31, ge=1, le=366, description="Longest window of `Appointment/$find`, in days."
+    )
+    find_max_schedules: int = Field(
+        1_000, ge=1, description="Most Schedules that one `Appointment/$find` may look at."
+    )
+    find_max_slots: int = Field(
+        20_000, ge=1, description="Most free Slots that one `Appointment/$find` may look at."
+    )
     page_size: int = Field(20, ge=1, description="Matches on a page when `_count` is absent.")
     max_page_size: int = Field(1_000, ge=1, description="Most matches on a page.")
     access_token_seconds: int = Field(

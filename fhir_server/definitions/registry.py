@@ -47,12 +47,16 @@ class OperationParameter:
         minimum: how often it must occur.
         maximum: how often it may occur; None for any number.
         type: its FHIR type.
+        search_type: of a string that is understood like a search parameter, that one's type.
+        alias_of: the parameter that this is another name of; empty for none.
     """
 
     name: str
     minimum: int
     maximum: int | None
     type: str
+    search_type: str = ""
+    alias_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
