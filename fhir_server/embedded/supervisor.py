@@ -39,7 +39,7 @@ STOP_SECONDS = {
     "beat": 1.0,
     "worker": 2.0,
     "deliverer": 2.0,
-    "sequencer": 1.0,
+    "sequencer": 2.0,
     "redis": 1.0,
     "mongod": 5.0,
 }
