@@ -1,13 +1,13 @@
 """The connection to MongoDB: opened once per process, checked before it is used."""
 
-from typing import Any, Self
+from typing import Self
 
-from pymongo import AsyncMongoClient
 from pymongo.errors import ConfigurationError, ConnectionFailure, OperationFailure
 
 from fhir_server.settings import Settings
 from fhir_server.store.errors import DatabaseUnusable
 from fhir_server.store.find import Database
+from fhir_server.store.lines import Client
 
 REACH_MILLISECONDS = 3_000
 """How long a request waits for a primary before it is answered 503."""
@@ -25,10 +25,11 @@ class Connection:
         prefix: the start of every database name.
     """
 
-    def __init__(self, client: AsyncMongoClient[dict[str, Any]], prefix: str) -> None:
+    def __init__(self, client: Client, prefix: str) -> None:
         """See `open`, which also checks."""
         self.client = client
         self.prefix = prefix
+        self._tenants: dict[str, Database] = {}
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
@@ -58,7 +59,10 @@ class Connection:
 
     def tenant(self, name: str) -> Database:
         """The database of a tenant."""
-        return self.client[f"{self.prefix}_{name}"]
+        known = self._tenants.get(name)
+        if known is None:
+            known = self._tenants[name] = self.client[f"{self.prefix}_{name}"]
+        return known
 
     @property
     def control(self) -> Database:
@@ -78,10 +82,10 @@ class Connection:
         await self.client.close()
 
 
-def _client(url: str) -> AsyncMongoClient[dict[str, Any]]:
+def _client(url: str) -> Client:
     if not url.startswith(("mongodb://", "mongodb+srv://")):
         raise ValueError("it does not start with mongodb://")
-    return AsyncMongoClient(
+    return Client(
         url,
         appname="fhir-server",
         tz_aware=True,
@@ -92,7 +96,7 @@ def _client(url: str) -> AsyncMongoClient[dict[str, Any]]:
     )
 
 
-async def _check(client: AsyncMongoClient[dict[str, Any]]) -> None:
+async def _check(client: Client) -> None:
     try:
         hello = await client.admin.command("hello")
     except OperationFailure as error:

@@ -16,7 +16,7 @@ from fhir_server.search.paging import Cursor, Direction
 from fhir_server.search.predicate import is_selective, mongo_filter
 from fhir_server.search.request import SearchRequest
 from fhir_server.store.errors import translate
-from fhir_server.store.find import MAJORITY, Database, Document, find
+from fhir_server.store.find import BARE_TIMES, MAJORITY, Database, Document, ask, find
 from fhir_server.store.includes import NOTHING, Included, Linked
 from fhir_server.store.joins import EVERYTHING, LIVE
 from fhir_server.store.stored import SERVED, StoredVersion, from_current
@@ -130,6 +130,7 @@ async def _page(
         projection=projection,
         sort=paging.sort_spec(request.sort, direction),
         milliseconds=milliseconds,
+        codec=BARE_TIMES,
     )
     more = len(documents) > request.count
     del documents[request.count :]
@@ -164,7 +165,7 @@ async def _count(
         "readConcern": MAJORITY,
     }
     try:
-        reply = await database.command(command)
+        reply = await ask(database, command)
     except PyMongoError as error:
         raise translate(error) from error
     counted: int = reply["n"]

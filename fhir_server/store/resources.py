@@ -8,7 +8,7 @@ import asyncio
 
 from fhir_server.fhir.errors import Transient
 from fhir_server.store.database import Connection
-from fhir_server.store.find import find_by_ids
+from fhir_server.store.find import BARE_TIMES, find_by_ids
 from fhir_server.store.stored import WITHOUT_INDEX, StoredVersion, from_current
 
 FINDS_IN_FLIGHT = 2
@@ -71,6 +71,7 @@ class CoalescedReads:
                 resource_type,
                 list(batch),
                 projection=WITHOUT_INDEX,
+                codec=BARE_TIMES,
             )
             found = {one["_id"]: from_current(resource_type, one) for one in documents}
         except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the callers

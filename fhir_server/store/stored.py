@@ -1,7 +1,7 @@
 """Versions of resources as they come out of the database."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from fhir_server.fhir import codec
@@ -21,7 +21,6 @@ class StoredVersion:
         type: the resource type.
         id: the logical id.
         version: the version id; 1 is the first.
-        last_updated: when it was written; aware, UTC.
         deleted: whether this version is a deletion.
         json: the resource as served; empty when deleted.
         acl: the compartments it is in, for example `Patient/1`; of a deletion, its last ones.
@@ -30,11 +29,11 @@ class StoredVersion:
 
     __slots__ = (
         "_resource",
+        "_time",
         "acl",
         "deleted",
         "id",
         "json",
-        "last_updated",
         "method",
         "type",
         "version",
@@ -53,11 +52,14 @@ class StoredVersion:
         method: str = "",
         resource: Resource | None = None,
     ) -> None:
-        """`resource` spares parsing `json` when the caller has it parsed already."""
+        """`resource` spares parsing `json` when the caller has it parsed already.
+
+        A `last_updated` without a time zone is taken to be in UTC.
+        """
         self.type = resource_type
         self.id = logical_id
         self.version = version
-        self.last_updated = last_updated
+        self._time = last_updated
         self.deleted = deleted
         self.json = json
         self.acl = acl
@@ -67,6 +69,12 @@ class StoredVersion:
     def __repr__(self) -> str:
         """For messages: no content."""
         return f"<{self.type}/{self.id} version {self.version}>"
+
+    @property
+    def last_updated(self) -> datetime:
+        """When it was written; aware, UTC."""
+        time = self._time
+        return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
     @property
     def resource(self) -> Resource:

@@ -208,9 +208,9 @@ async def test_a_connection_lost_once_is_survived(
 
 
 @pytest.mark.parametrize("side", ["cut_before", "cut_after"])
-async def test_a_read_survives_a_lost_connection(store: Store, wire: _Wire, side: str) -> None:
-    """Reads are asked again once, unseen by the caller."""
-    setattr(wire, side, _times(1, b"find\x00"))
+async def test_a_read_survives_lost_connections(store: Store, wire: _Wire, side: str) -> None:
+    """Reads are asked again, first by the driver and then once more, unseen by the caller."""
+    setattr(wire, side, _times(2, b"find\x00"))
     assert (await store.read(context(), "Basic", "first")).version == 1
 
 
