@@ -198,7 +198,7 @@ def _handlers(
 ) -> Mapping[str, Handler]:
     rules = ContentRules(registry, settings)
     return {
-        "read": partial(read, store),
+        "read": partial(read, store, registry),
         "vread": partial(vread, store),
         "history-instance": partial(history_instance, store, settings),
         "search-type": partial(search_type, store, registry, settings),

@@ -30,6 +30,7 @@ class ElementDefinition:
         targets: of a reference, the types it may point to; empty for any.
         codes: of a required binding, the legal codes and the code system of each.
         allows: whether a JSON value is a legal one; of a complex type never.
+        in_summary: whether it is part of the resource's summary.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ElementDefinition:
     targets: frozenset[str]
     codes: Mapping[str, str] | None
     allows: Callable[[Json], bool]
+    in_summary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,7 @@ class _TypeCompiler:
             targets=targets,
             codes=codes,
             allows=_allows(PRIMITIVES.get(datatype), codes),
+            in_summary=definition.get("isSummary", False),
         )
 
 

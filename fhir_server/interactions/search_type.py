@@ -1,14 +1,20 @@
 """search-type: the resources of one type that match (https://hl7.org/fhir/R4/http.html#search)."""
 
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
 from fhir_server.context import RequestContext
 from fhir_server.definitions.registry import Registry
+from fhir_server.definitions.subset import Subset, shown
 from fhir_server.fhir import bundles
+from fhir_server.fhir.codec import encode
 from fhir_server.fhir.exchange import Answer, Request, query_string
 from fhir_server.fhir.types import Resource
 from fhir_server.search.request import SearchRequest, parse_search
 from fhir_server.settings import Settings
 from fhir_server.store.query import SearchPage
 from fhir_server.store.store import Store
+from fhir_server.store.stored import StoredVersion
 
 
 async def search_type(
@@ -32,15 +38,39 @@ async def search_type(
     links = _links(f"{ctx.base_url}/{request.type}", asked, page)
     body = bundles.searchset(
         ctx.base_url,
-        page.matches,
+        _shown(registry, asked.subset, page.matches),
         links=links,
         total=page.total,
-        included=page.included.versions,
+        included=_shown(registry, _of_included(asked.subset), page.included.versions),
         outcome=_warnings(asked, page),
     )
     shown = (*page.matches, *page.included.versions)
     compartments = {name for one in shown for name in one.acl}
     return Answer(200, body, compartments=compartments)
+
+
+class _Part(NamedTuple):
+    """A part of a resource in a Bundle."""
+
+    type: str
+    id: str
+    json: bytes
+
+
+def _shown(
+    registry: Registry, subset: Subset | None, found: Sequence[StoredVersion]
+) -> Iterable[bundles.Match]:
+    if subset is None:
+        return found
+    return (
+        _Part(one.type, one.id, encode(shown(registry.structures, one.resource, subset)))
+        for one in found
+    )
+
+
+def _of_included(subset: Subset | None) -> Subset | None:
+    # Elements are named for the type that is searched.
+    return None if subset is not None and subset.elements else subset
 
 
 def _links(address: str, asked: SearchRequest, page: SearchPage) -> bundles.Links:

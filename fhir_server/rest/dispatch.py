@@ -34,6 +34,9 @@ TAKE_PARAMETERS = frozenset({"search-type", "history-instance"})
 CONDITIONAL = frozenset({"update", "patch", "delete"})
 """May name by criteria what they write."""
 
+OF_READ = frozenset({"_summary", "_elements"})
+"""Parameters that a read takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
@@ -110,6 +113,8 @@ class Dispatcher:
 def _takes_parameters(request: Request) -> bool:
     # Without an id, what is written is named by criteria.
     conditional = not request.id and request.interaction in CONDITIONAL
+    if request.interaction == "read":
+        return all(name in OF_READ for name, _ in request.pairs)
     return conditional or request.interaction in TAKE_PARAMETERS
 
 

@@ -16,14 +16,16 @@ from typing import Any, Final, Literal
 
 from fhir_server.fhir.errors import Invalid
 from fhir_server.search.condition import Filter
-from fhir_server.search.request import Pair, SearchRequest, Sort
+from fhir_server.search.request import Pair, SearchRequest
+from fhir_server.search.sorting import Sort
 
 Direction = Literal["next", "previous"]
-Position = tuple[int | str, ...]
+Position = tuple[int | float | str, ...]
 """The values by which a match is ordered, its id last."""
 
 _MAC_BYTES: Final = 16
-_LONGEST: Final = 500
+_LONGEST: Final = 3_000
+_KEY: Final = "key"
 _CODES: Final[dict[Direction, str]] = {"next": "n", "previous": "p"}
 _DIRECTIONS: Final[dict[str, Direction]] = {"n": "next", "p": "previous"}
 
@@ -56,7 +58,9 @@ def encode(secret: bytes, bound_to: bytes, position: Position, direction: Direct
         position: of the match at the edge of the present page.
         direction: which way the other page lies.
     """
-    payload = json.dumps([_CODES[direction], *position], separators=(",", ":")).encode()
+    payload = json.dumps(
+        [_CODES[direction], *position], separators=(",", ":"), ensure_ascii=False
+    ).encode()
     return _encoded(_sign(secret, bound_to, payload) + payload)
 
 
@@ -103,30 +107,70 @@ def link_pairs(
 
 def sort_spec(sort: Sort, direction: Direction = "next") -> dict[str, int]:
     """The order for MongoDB; reversed to walk backwards, whose matches must be turned round."""
-    order = -1 if sort.descending != (direction == "previous") else 1
-    return {"_id": order} if sort.path == "_id" else {sort.path: order, "_id": order}
+    return {
+        path: -1 if descending != (direction == "previous") else 1
+        for path, descending in _columns(sort)
+    }
 
 
 def keyset_filter(sort: Sort, found: Cursor) -> Filter:
     """What lies strictly after a position, in the direction walked.
 
-    The range on the first key is written alone, so that it bounds the index; only matches that
-    tie with the position are then looked at one by one.
+    Where an index has the order, the range on the first key is written alone, so that it bounds
+    the index; only matches that tie with the position are then looked at one by one.
+
+    Raises:
+        Invalid: the position has not as many parts as the order.
     """
-    backwards = sort.descending != (found.direction == "previous")
-    logical_id = found.position[-1]
-    if sort.path == "_id":
-        return {"_id": {"$lt" if backwards else "$gt": logical_id}}
-    value = found.position[0]
-    passed = {sort.path: value, "_id": {"$gte" if backwards else "$lte": logical_id}}
-    return {sort.path: {"$lte" if backwards else "$gte": value}, "$nor": [passed]}
+    backwards = found.direction == "previous"
+    columns = [
+        (path, "lt" if descending != backwards else "gt") for path, descending in _columns(sort)
+    ]
+    if len(columns) != len(found.position):
+        raise _not_ours()
+    if sort.keys:
+        return _beyond(columns, found.position)
+    value, logical_id = found.position[0], found.position[-1]
+    path, beyond = columns[0]
+    if path == "_id":
+        return {"_id": {f"${beyond}": logical_id}}
+    passed = {path: value, "_id": {"$gte" if beyond == "lt" else "$lte": logical_id}}
+    return {path: {f"${beyond}e": value}, "$nor": [passed]}
 
 
 def position_of(sort: Sort, document: Mapping[str, Any]) -> Position:
-    """The position of a stored document, which must hold `_id` and the field sorted by."""
-    if sort.path == "_id":
-        return (document["_id"],)
-    return document["ix"][sort.path.removeprefix("ix.")], document["_id"]
+    """The position of a stored document, which must hold `_id` and the fields sorted by."""
+    return tuple(_value(document, path) for path, _ in _columns(sort))
+
+
+def computed_keys(sort: Sort) -> dict[str, Any]:
+    """For MongoDB's `$set`: the fields that the order of computed keys is made of."""
+    return {f"{_KEY}{number}": key.expression() for number, key in enumerate(sort.keys)}
+
+
+def _columns(sort: Sort) -> list[tuple[str, bool]]:
+    """The fields of a position, and whether the greatest comes first; the id is the last."""
+    if not sort.keys:
+        tie = [] if sort.path == "_id" else [("_id", sort.descending)]
+        return [(sort.path, sort.descending), *tie]
+    columns = [(f"{_KEY}{number}", key.descending) for number, key in enumerate(sort.keys)]
+    return [*columns, ("_id", sort.keys[-1].descending)]
+
+
+def _beyond(columns: list[tuple[str, str]], position: Position) -> Filter:
+    ways = []
+    for number, (path, beyond) in enumerate(columns):
+        ties = {columns[one][0]: position[one] for one in range(number)}
+        ways.append({**ties, path: {f"${beyond}": position[number]}})
+    return {"$or": ways}
+
+
+def _value(document: Mapping[str, Any], path: str) -> int | float | str:
+    found: Any = document
+    for name in path.split("."):
+        found = found[name]
+    value: int | float | str = found
+    return value
 
 
 def _encoded(signed: bytes) -> str:

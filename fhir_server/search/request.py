@@ -6,23 +6,24 @@ from datetime import datetime
 from typing import Final, Literal, Protocol
 
 from fhir_server.definitions.registry import Registry, TypeDefinition
+from fhir_server.definitions.subset import Subset, parse_elements, parse_summary
 from fhir_server.fhir.errors import FhirError, Invalid, Issues, NotSupported, Value
 from fhir_server.search.criteria import Chain, Clause, UnknownParameter, parse_criterion
 from fhir_server.search.include import INCLUDE, REVINCLUDE, Include, parse_include
-from fhir_server.search.main_date import main_date
 from fhir_server.search.query import Query
+from fhir_server.search.sorting import Sort, default_sort, parse_sort
 
 Total = Literal["none", "estimate", "accurate"]
 Pair = tuple[str, str]
 
-RESULT_PARAMETERS: Final = ("_count", "_include", "_page", "_revinclude", "_sort", "_total")
+RESULT_PARAMETERS: Final = (
+    *("_count", "_elements", "_include", "_page", "_revinclude", "_sort", "_summary", "_total"),
+)
 """Parameters that shape the answer and select nothing."""
 
 # What R4 defines to shape the answer and this server does not offer. Left out, the matches stay
 # the same, so a lenient client may go without.
-_UNSUPPORTED_RESULT_PARAMETERS: Final = frozenset(
-    {"_contained", "_containedType", "_elements", "_score", "_summary"}
-)
+_UNSUPPORTED_RESULT_PARAMETERS: Final = frozenset({"_contained", "_containedType", "_score"})
 # Left out, these would answer another question than the one asked.
 _UNSUPPORTED_QUERIES: Final = frozenset({"_filter", "_list", "_query", "_type"})
 
@@ -47,19 +48,6 @@ class Limits(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Sort:
-    """The order of the matches; ties are ordered by id, in the same direction.
-
-    Attributes:
-        path: the stored field: `_id`, `ix.s` or `ix.u`.
-        descending: whether the greatest comes first.
-    """
-
-    path: str
-    descending: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class SearchRequest:
     """A search of one type. All clauses and chains must hold.
 
@@ -68,9 +56,10 @@ class SearchRequest:
         clauses: what is asked of the resources themselves.
         chains: what is asked of resources related to them; without a registry there are none.
         includes: what stands beside the matches; without a registry there is nothing.
+        subset: the part of each resource that is shown; None for the whole.
         count: most matches on a page; 0 asks for the total only.
         total: how exactly the number of all matches is wanted.
-        sort: the order.
+        sort: the order of the matches.
         page_token: the signed position of a page (`search.paging`), unchecked; None for the first.
         pairs_used: the query as it was understood, for the self link; parsing it again gives the
             same request.
@@ -81,6 +70,7 @@ class SearchRequest:
     clauses: tuple[Clause, ...]
     chains: tuple[Chain, ...]
     includes: tuple[Include, ...]
+    subset: Subset | None
     count: int
     total: Total
     sort: Sort
@@ -142,18 +132,18 @@ class _Reader:
         self._warnings: list[str] = []
         self._problems: list[FhirError] = []
         self._seen: set[str] = set()
-        main = main_date(query.definition.name)
-        self._sortable = {"_id": "_id", "_lastUpdated": "ix.u"}
-        if main is not None:
-            self._sortable[main.code] = "ix.s"
-        self._sort = Sort("_id" if main is None else "ix.s")
+        self._sort = default_sort(query.definition.name)
         self._count = limits.page_size
         self._total: Total = "none"
         self._page: str | None = None
+        self._subset: Subset | None = None
+        self._summarised = ""
         self._result: dict[str, Callable[[str], None]] = {
             "_count": self._read_count,
+            "_elements": self._read_elements,
             "_page": self._read_page,
             "_sort": self._read_sort,
+            "_summary": self._read_summary,
             "_total": self._read_total,
         }
 
@@ -175,19 +165,25 @@ class _Reader:
         Raises:
             FhirError: what was wrong; all of it at once.
         """
+        if self._includes and self._subset is not None and self._subset.summary == "text":
+            self._problems.append(Invalid("_include and _summary=text exclude each other"))
+        if {"_elements", "_summary"} <= self._seen and self._summarised:
+            self._problems.append(Invalid("_elements and _summary exclude each other"))
         if len(self._problems) == 1:
             raise self._problems[0]
         if self._problems:
             raise Issues(self._problems)
         total = self._total
-        if self._count == 0 and total == "none":
+        count = 0 if self._summarised == "count" else self._count
+        if count == 0 and total == "none":
             total = "accurate"
         return SearchRequest(
             type=self._query.definition.name,
             clauses=tuple(self._clauses),
             chains=tuple(self._chains),
             includes=tuple(self._includes),
-            count=self._count,
+            subset=self._subset,
+            count=count,
             total=total,
             sort=self._sort,
             page_token=self._page,
@@ -258,18 +254,23 @@ class _Reader:
         self._used.append(("_total", value))
 
     def _read_sort(self, value: str) -> None:
-        first, *others = value.split(",")
-        descending = first.startswith("-")
-        path = self._sortable.get(first.removeprefix("-"))
-        tie = ["-_id" if descending else "_id"]
-        if path is None or (others and (others != tie or path == "_id")):
-            raise NotSupported(
-                f"_sort: '{value[:64]}' is not supported; supported for "
-                f"{self._query.definition.name} is one of {', '.join(sorted(self._sortable))}, "
-                "with - in front for the reverse; ties are ordered by _id"
-            )
-        self._sort = Sort(path, descending)
+        self._sort = parse_sort(value, self._query)
         self._used.append(("_sort", value))
+
+    def _read_summary(self, value: str) -> None:
+        kind = parse_summary(value)
+        if kind != "false":
+            self._summarised = kind
+        if kind in {"true", "text", "data"}:
+            self._subset = Subset(kind)
+        self._used.append(("_summary", value))
+
+    def _read_elements(self, value: str) -> None:
+        registry = self._query.registry
+        if registry is None:
+            raise NotSupported("_elements is not supported here: it selects nothing")
+        self._subset = parse_elements(value, registry.structures, self._query.definition.name)
+        self._used.append(("_elements", value))
 
     def _read_page(self, value: str) -> None:
         if not value:

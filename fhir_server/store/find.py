@@ -1,6 +1,6 @@
 """Finds with as little overhead as the driver allows: one command, no cursor object."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -65,6 +65,35 @@ async def find(
         command["projection"] = projection
     if sort:
         command["sort"] = sort
+    if milliseconds:
+        command["maxTimeMS"] = milliseconds
+    try:
+        return await _all(database, collection, command, codec)
+    except PyMongoError as error:
+        raise translate(error) from error
+
+
+async def aggregate(
+    database: Database,
+    collection: str,
+    stages: Sequence[Mapping[str, Any]],
+    *,
+    limit: int,
+    milliseconds: int = 0,
+    codec: CodecOptions[Document] = CODEC,
+) -> list[Document]:
+    """What the stages make of a collection; their last ones must leave at most `limit` documents.
+
+    Raises:
+        Transient: the database cannot be reached or needed too long.
+    """
+    command: Document = {
+        "aggregate": collection,
+        "pipeline": list(stages),
+        "cursor": {"batchSize": limit},
+        "allowDiskUse": True,
+        "readConcern": MAJORITY,
+    }
     if milliseconds:
         command["maxTimeMS"] = milliseconds
     try:

@@ -9,16 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pymongo.errors import PyMongoError
-
 from fhir_server.auth.restrictions import Restriction
 from fhir_server.fhir.errors import TooCostly
 from fhir_server.search.condition import Condition, Ids, TermPrefix, Terms, successor
 from fhir_server.search.criteria import Chain, Clause, Hop
 from fhir_server.search.predicate import clauses_filter, is_selective
 from fhir_server.search.request import SearchRequest
-from fhir_server.store.errors import translate
-from fhir_server.store.find import MAJORITY, Database, Document, find
+from fhir_server.store.find import Database, Document, aggregate, find
 
 Restrict = Callable[[str], Restriction | None]
 """Resource type -> what the token may search of it; None for everything. Raises Forbidden."""
@@ -106,18 +103,10 @@ class Joins:
             {"$group": {"_id": "$t"}},
             {"$limit": self.most + 1},
         ]
-        command: Document = {
-            "aggregate": hop.type,
-            "pipeline": stages,
-            "cursor": {"batchSize": self.most + 1},
-            "maxTimeMS": self.milliseconds,
-            "readConcern": MAJORITY,
-        }
-        try:
-            reply = await self.database.command(command)
-        except PyMongoError as error:
-            raise translate(error) from error
-        found = [one["_id"].removeprefix(start) for one in reply["cursor"]["firstBatch"]]
+        documents = await aggregate(
+            self.database, hop.type, stages, limit=self.most + 1, milliseconds=self.milliseconds
+        )
+        found = [one["_id"].removeprefix(start) for one in documents]
         self._bound(chain, hop, len(found))
         # Terms of references to one version stand beside those without.
         return tuple(one for one in found if "/" not in one and "|" not in one)

@@ -16,7 +16,7 @@ from fhir_server.search.paging import Cursor, Direction
 from fhir_server.search.predicate import is_selective, mongo_filter
 from fhir_server.search.request import SearchRequest
 from fhir_server.store.errors import translate
-from fhir_server.store.find import BARE_TIMES, MAJORITY, Database, Document, ask, find
+from fhir_server.store.find import BARE_TIMES, MAJORITY, Database, Document, aggregate, ask, find
 from fhir_server.store.includes import NOTHING, Included, Linked
 from fhir_server.store.joins import EVERYTHING, LIVE
 from fhir_server.store.stored import SERVED, StoredVersion, from_current
@@ -115,23 +115,7 @@ async def _page(
     milliseconds: int,
 ) -> Found:
     direction = cursor.direction if cursor else "next"
-    if cursor:
-        wanted = [*wanted, paging.keyset_filter(request.sort, cursor)]
-    projection = dict(SERVED)
-    if request.sort.path != "_id":
-        projection[request.sort.path] = 1
-    if request.includes:
-        projection["ix.t"] = 1
-    documents = await find(
-        database,
-        request.type,
-        _all_of(wanted),
-        limit=request.count + 1,
-        projection=projection,
-        sort=paging.sort_spec(request.sort, direction),
-        milliseconds=milliseconds,
-        codec=BARE_TIMES,
-    )
+    documents = await _documents(database, request, cursor, wanted, milliseconds)
     more = len(documents) > request.count
     del documents[request.count :]
     if direction == "previous":
@@ -150,6 +134,49 @@ async def _page(
         None,
         token(documents[-1], "next") if has_next else None,
         token(documents[0], "previous") if has_previous else None,
+    )
+
+
+async def _documents(
+    database: Database,
+    request: SearchRequest,
+    cursor: Cursor | None,
+    wanted: list[Filter],
+    milliseconds: int,
+) -> list[Document]:
+    after = [paging.keyset_filter(request.sort, cursor)] if cursor else []
+    sort = paging.sort_spec(request.sort, cursor.direction if cursor else "next")
+    projection: Document = {**SERVED, **({"ix.t": 1} if request.includes else {})}
+    projection |= dict.fromkeys(sort, 1)
+    limit = request.count + 1
+    if not request.sort.keys:
+        return await find(
+            database,
+            request.type,
+            _all_of([*wanted, *after]),
+            limit=limit,
+            projection=projection,
+            sort=sort,
+            milliseconds=milliseconds,
+            codec=BARE_TIMES,
+        )
+    if not is_selective(request.clauses):
+        wanted = [*wanted, EVERYTHING]
+    stages: list[Document] = [
+        {"$match": _all_of(wanted)},
+        {"$set": paging.computed_keys(request.sort)},
+        *({"$match": one} for one in after),
+        {"$sort": sort},
+        {"$limit": limit},
+        {"$project": projection},
+    ]
+    return await aggregate(
+        database,
+        request.type,
+        stages,
+        limit=limit,
+        milliseconds=milliseconds,
+        codec=BARE_TIMES,
     )
 
 

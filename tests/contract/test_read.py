@@ -86,9 +86,9 @@ def test_read_can_be_pretty_with_the_same_content(client: Client) -> None:
 
 
 def test_read_refuses_parameters_that_it_would_ignore(client: Client) -> None:
-    """`_elements` and `_summary` are not offered yet, so nobody gets a whole resource instead."""
+    """Nobody gets a whole resource who asked for something else."""
     stored = client.created(patient())
-    for query in ("_elements=name", "_summary=true", "nonsense=1"):
+    for query in ("_element=name", "_sort=_id", "nonsense=1"):
         answer = client.get(f"Patient/{stored['id']}?{query}")
         assert answer.status == 400
         assert answer.codes == ["not-supported"]

@@ -72,10 +72,24 @@ def test_sort(resource_type: str, value: str, expected: Sort) -> None:
     assert request.pairs_used == (("_sort", value),)
 
 
-def test_sort_by_a_date_that_is_not_the_main_one_names_what_is_possible() -> None:
-    """The refusal lists the alternatives."""
-    with pytest.raises(NotSupported, match="one of _id, _lastUpdated,"):
-        search("Patient", "_sort=birthdate")
+def test_what_no_index_orders_is_sorted_by_computed_keys() -> None:
+    """Several keys, each in its own direction; after the id nothing can tie."""
+    keys = search("Slot", "_sort=status,-start,_id,schedule").sort.keys
+    assert [(key.code, key.path, key.descending) for key in keys[:3]] == [
+        ("status", "", False),
+        ("start", "ix.s", True),
+        ("_id", "_id", False),
+    ]
+    assert search("Slot", "_sort=start,-_id").sort.keys
+    assert not search("Slot", "_sort=_id,-start").sort.keys
+
+
+@pytest.mark.parametrize("query", ["_sort=near", "_sort=phonetic", "_sort=context-type-value"])
+def test_what_has_no_order_cannot_be_sorted_by(query: str) -> None:
+    """Places, sounds and composites."""
+    for resource_type in ("Location", "Patient", "Measure"):
+        with pytest.raises(NotSupported, match="supported for"):
+            search(resource_type, query)
 
 
 def test_lenient_leaves_out_what_is_not_known_and_says_so() -> None:
