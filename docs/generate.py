@@ -85,7 +85,9 @@ def operations_page(registry: Registry) -> Iterator[str]:
         yield ""
         yield f"## ${operation.code}"
         yield ""
-        yield f"`{canonical}`, on {', '.join(operation.types)}; " + (
+        every = len(operation.types) == len(registry.types)
+        on = "every type" if every else ", ".join(operation.types) or "the whole system"
+        yield f"`{canonical}`, on {on}; " + (
             "POST only." if operation.affects_state else "GET or POST."
         )
         yield ""

@@ -40,10 +40,21 @@ RIGHTS_OF: Final[Mapping[str, str]] = MappingProxyType(
 )
 """FHIR interaction -> the rights it needs. `update-create` is an update that creates."""
 
+ADDRESSED: Final = ""
+
 RIGHTS_OF_OPERATION: Final[Mapping[str, tuple[tuple[str, str], ...]]] = MappingProxyType(
-    {"book": (("Appointment", "create"), ("Appointment", "update"))}
+    {
+        "book": (("Appointment", "create"), ("Appointment", "update")),
+        # Of what is stored it tells nothing but by a mode, whose right the operation demands.
+        "validate": (),
+    }
 )
-"""Operation code -> the (type, interaction) pairs whose rights it needs, all of them."""
+"""Operation code -> the (type, interaction) pairs whose rights it needs, all of them.
+
+`ADDRESSED` stands for the type that the operation is called on.
+"""
+
+_LOGIN: Final = "an access token is required: Authorization: Bearer …"
 
 MAX_ALTERNATIVES: Final = 64
 """Most constraints that are tried for one interaction; a token with more is refused."""
@@ -59,24 +70,33 @@ def authorize(principal: Principal | None, resource_type: str, interaction: str)
         Forbidden: no scope of the token grants it.
     """
     if principal is None:
-        raise Login("an access token is required: Authorization: Bearer …")
+        raise Login(_LOGIN)
     if _alternatives(principal.scope, resource_type, interaction) == ():
         rights = RIGHTS_OF.get(interaction, "")
         needed = f"; it needs the scope system/{resource_type}.{rights}" if rights else ""
         raise Forbidden(f"this token does not allow {interaction} on {resource_type}{needed}")
 
 
-def authorize_operation(principal: Principal | None, code: str) -> None:
-    """Decide whether a token allows an operation, given by its code without `$`.
+def authorize_operation(principal: Principal | None, code: str, addressed: str = "") -> None:
+    """Decide whether a token allows an operation.
+
+    Args:
+        principal: who asks.
+        code: the operation, without `$`.
+        addressed: the type that it is called on; empty for the whole system, which takes a right
+            on every type.
 
     Raises:
         Login: nobody is logged in.
         Forbidden: a right that the operation needs is missing, or the operation is unknown.
     """
+    if principal is None:
+        raise Login(_LOGIN)
     if code not in RIGHTS_OF_OPERATION:
         raise Forbidden(f"no token allows ${code}")
     for resource_type, interaction in RIGHTS_OF_OPERATION[code]:
-        authorize(principal, resource_type, interaction)
+        name = addressed or EVERY_TYPE if resource_type == ADDRESSED else resource_type
+        authorize(principal, name, interaction)
 
 
 def restriction(

@@ -47,6 +47,7 @@ _FIELDS = {
         "security": None,
         "resource": _RESOURCE,
         "searchParam": _SEARCH_PARAMETER,
+        "operation": _REFERRED,
     },
 }
 # What the code can do, and nothing else, may be declared.

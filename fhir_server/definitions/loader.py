@@ -233,19 +233,19 @@ class _Offer:
 
     def operations(self) -> Mapping[str, OperationDefinition]:
         """The operations; notes those named and missing, and those there and not named."""
-        named = {
-            one.get("definition", ""): resource.get("type")
-            for resource in self._rest.get("resource", ())
-            for one in resource.get("operation", ())
-        }
-        for url, type_name in named.items():
+        named: dict[str, list[str]] = {}
+        for resource in (*self._rest.get("resource", ()), {**self._rest, "type": ""}):
+            for one in resource.get("operation", ()):
+                named.setdefault(one.get("definition", ""), []).append(resource.get("type"))
+        for url, types in named.items():
             if url not in self._operations:
-                self._refuse(f"{type_name}: operation {url} does not exist")
+                self._refuse(f"{types[0] or 'system'}: operation {url} does not exist")
         compiled = {}
         for url, artefact in self._operations.items():
             if url not in named:
                 self._defects.add(artefact, "no type in the CapabilityStatement names it")
-            operation = compile_operation(artefact, self._defects)
+                continue
+            operation = compile_operation(artefact, named[url], self._defects)
             if operation is not None:
                 compiled[url] = operation
         return compiled

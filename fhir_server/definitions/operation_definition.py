@@ -1,5 +1,7 @@
 """OperationDefinition artefacts (https://hl7.org/fhir/R4/operationdefinition.html)."""
 
+from collections.abc import Collection
+
 from fhir_server.definitions.artefact import METADATA, Artefact, Defects
 from fhir_server.definitions.registry import OperationDefinition, OperationParameter
 from fhir_server.fhir.types import Json
@@ -18,8 +20,21 @@ _FIELDS = {
 }
 
 
-def compile_operation(artefact: Artefact, defects: Defects) -> OperationDefinition | None:
-    """The operation; None, with its defects noted, when something it needs is missing."""
+ANY_TYPE = "Resource"
+"""In `resource`: every type that the CapabilityStatement lets have the operation."""
+
+
+def compile_operation(
+    artefact: Artefact, declared: Collection[str], defects: Defects
+) -> OperationDefinition | None:
+    """The operation; None, with its defects noted, when something it needs is missing.
+
+    Args:
+        artefact: the OperationDefinition.
+        declared: the types whose operations name it in the CapabilityStatement; an empty name
+            for the system's.
+        defects: takes what is wrong.
+    """
     defects.refuse_unknown(artefact, _FIELDS)
     if not defects.require(artefact, "url", "code", "kind", "system", "type", "instance"):
         return None
@@ -28,6 +43,7 @@ def compile_operation(artefact: Artefact, defects: Defects) -> OperationDefiniti
         defects.add(artefact, "only operations are understood, no named queries")
     if (content["type"] or content["instance"]) and not content.get("resource"):
         defects.add(artefact, "resource is missing: the types that it is invoked on")
+    types = _types(artefact, declared, defects)
     parameters = [
         parameter
         for parameter in content.get("parameter", ())
@@ -36,7 +52,7 @@ def compile_operation(artefact: Artefact, defects: Defects) -> OperationDefiniti
     return OperationDefinition(
         code=content["code"],
         canonical=artefact.url,
-        types=tuple(content.get("resource", ())),
+        types=types,
         system=content["system"],
         on_type=content["type"],
         on_instance=content["instance"],
@@ -44,6 +60,18 @@ def compile_operation(artefact: Artefact, defects: Defects) -> OperationDefiniti
         inputs=tuple(_parameter(one) for one in parameters if one["use"] == "in"),
         outputs=tuple(_parameter(one) for one in parameters if one["use"] == "out"),
     )
+
+
+def _types(artefact: Artefact, declared: Collection[str], defects: Defects) -> tuple[str, ...]:
+    content = artefact.content
+    named = [name for name in declared if name]
+    listed = content.get("resource", ())
+    if content["system"] != ("" in declared):
+        defects.add(artefact, "system differs from the CapabilityStatement's rest.operation")
+    if ANY_TYPE not in listed:
+        for name in sorted(set(named) ^ set(listed)):
+            defects.add(artefact, f"{name}: the CapabilityStatement and resource differ")
+    return tuple(dict.fromkeys(named))
 
 
 def _is_sound(artefact: Artefact, parameter: Json, defects: Defects) -> bool:

@@ -3,15 +3,22 @@
 https://hl7.org/fhir/R4/parameters.html, https://hl7.org/fhir/R4/operations.html#request
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
+from fhir_server.definitions.primitives import PRIMITIVES
 from fhir_server.definitions.registry import OperationDefinition, OperationParameter, Registry
-from fhir_server.definitions.structure_definition import validate
+from fhir_server.definitions.structure_definition import validate, validate_value
 from fhir_server.fhir.errors import FhirError, Issues, NotSupported, Required, Structure, Value
+from fhir_server.fhir.exchange import Pairs
 from fhir_server.fhir.types import Json, Resource
 
 Parameters = Mapping[str, Sequence[Json]]
 """The values given, by parameter name; absent parameters have no values."""
+
+_Read = Callable[[], Json]
 
 _JSON_TYPE: Mapping[str, type] = {
     "boolean": bool,
@@ -19,32 +26,61 @@ _JSON_TYPE: Mapping[str, type] = {
     "positiveInt": int,
     "unsignedInt": int,
 }
+_BOOLEANS = {"true": True, "false": False}
+_INTEGER = re.compile(r"-?[0-9]{1,10}")
+_WITH_ZONE = frozenset({"instant", "dateTime"})
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """An operation as it is called.
+
+    Attributes:
+        definition: the operation.
+        type: the resource type it is called on; empty for the whole system.
+        id: the logical id it is called on, unchecked; empty above the instance level.
+        parameters: its inputs.
+        pairs: those of the inputs that stood in the URL.
+    """
+
+    definition: OperationDefinition
+    type: str
+    id: str
+    parameters: Parameters
+    pairs: Pairs = ()
+
+    def first(self, name: str) -> Json | None:
+        """The value of a parameter that is given at most once; None when it is absent."""
+        return next(iter(self.parameters[name]), None)
 
 
 def parse_parameters(
-    registry: Registry, definition: OperationDefinition, resource: Resource
+    registry: Registry,
+    definition: OperationDefinition,
+    resource: Resource | None,
+    pairs: Pairs = (),
 ) -> Parameters:
     """The operation's inputs.
 
-    A resource in place of a Parameters resource is taken as the only parameter of its type.
+    A resource in place of a Parameters resource is taken as the only parameter of its type. A
+    parameter of type Resource is handed on as it is; whoever takes any resource judges it.
+
+    Args:
+        registry: the types.
+        definition: the operation.
+        resource: the body; None when there is none.
+        pairs: the parameters in the URL, of primitive types only.
 
     Raises:
         FhirError: unknown, missing, repeated or wrongly typed parameters; invalid resources.
     """
-    if resource.get("resourceType") != "Parameters":
-        resource = _wrapped(definition, resource)
-    given = resource.get("parameter", [])
-    if not isinstance(given, list):
-        raise Structure("Must be a list", expression=["Parameters.parameter"])
-    problems: list[FhirError] = []
     inputs = {one.name: one for one in definition.inputs}
+    problems: list[FhirError] = []
     values: dict[str, list[Json]] = {name: [] for name in inputs}
-    for index, entry in enumerate(given):
-        path = f"Parameters.parameter[{index}]"
-        name = str(entry.get("name")) if isinstance(entry, dict) else ""
+    for name, read in (*_in_body(registry, definition, resource), *_in_url(inputs, pairs)):
         value = None
         try:
-            value = _value(registry, inputs, entry, path)
+            value = read()
         except FhirError as problem:
             # It is there, though wrong: it counts, so that it is not reported as missing too.
             problems.append(problem)
@@ -56,6 +92,27 @@ def parse_parameters(
     if problems:
         raise Issues([one for problem in problems for one in _flat(problem)])
     return values
+
+
+def _in_body(
+    registry: Registry, definition: OperationDefinition, resource: Resource | None
+) -> Iterator[tuple[str, _Read]]:
+    if resource is None:
+        return
+    if resource.get("resourceType") != "Parameters":
+        resource = _wrapped(definition, resource)
+    given = resource.get("parameter", [])
+    if not isinstance(given, list):
+        raise Structure("Must be a list", expression=["Parameters.parameter"])
+    inputs = {one.name: one for one in definition.inputs}
+    for index, entry in enumerate(given):
+        name = str(entry.get("name")) if isinstance(entry, dict) else ""
+        yield name, partial(_value, registry, inputs, entry, f"Parameters.parameter[{index}]")
+
+
+def _in_url(inputs: Mapping[str, OperationParameter], pairs: Pairs) -> Iterator[tuple[str, _Read]]:
+    for name, text in pairs:
+        yield name, partial(_of_url, inputs, name, text)
 
 
 def _flat(problem: FhirError) -> Sequence[FhirError]:
@@ -81,10 +138,7 @@ def _value(
     name = entry["name"]
     declared = inputs.get(name)
     if declared is None:
-        raise NotSupported(
-            f"There is no parameter {name[:60]}; there are: {', '.join(sorted(inputs))}",
-            expression=[path],
-        )
+        raise NotSupported(_unknown(name, inputs), expression=[path])
     if declared.type[:1].isupper() and declared.type in {*registry.types, "Resource"}:
         return _resource(registry, declared, entry, path)
     key = "value" + declared.type[:1].upper() + declared.type[1:]
@@ -93,7 +147,37 @@ def _value(
     kind = _JSON_TYPE.get(declared.type, dict if declared.type[:1].isupper() else str)
     if type(entry[key]) is not kind:
         raise Value(f"{name} is not a {declared.type}", expression=[f"{path}.{key}"])
+    primitive = PRIMITIVES.get(declared.type)
+    if primitive is None and declared.type in registry.structures:
+        validate_value(registry, declared.type, entry[key], f"{path}.{key}")
+    elif primitive is not None and not primitive.is_legal(entry[key]):
+        raise Value(f"{name} must be {primitive.meaning}", expression=[f"{path}.{key}"])
     return entry[key]
+
+
+def _of_url(inputs: Mapping[str, OperationParameter], name: str, text: str) -> Json:
+    declared = inputs.get(name)
+    if declared is None:
+        raise NotSupported(_unknown(name, inputs))
+    primitive = PRIMITIVES.get(declared.type)
+    if primitive is None:
+        raise NotSupported(f"{name} is a {declared.type}: send it in the body, not in the URL")
+    value: Json = text
+    if declared.type == "boolean":
+        value = _BOOLEANS.get(text)
+    elif declared.type in _JSON_TYPE:
+        value = int(text) if _INTEGER.fullmatch(text) else None
+    elif declared.type in _WITH_ZONE:
+        # A + that was not percent-encoded arrives as a space.
+        value = text.replace(" ", "+")
+    if not primitive.is_legal(value):
+        raise Value(f"{name} must be {primitive.meaning}")
+    return value
+
+
+def _unknown(name: str, inputs: Mapping[str, OperationParameter]) -> str:
+    offered = f"there are: {', '.join(sorted(inputs))}" if inputs else "there are none"
+    return f"There is no parameter {name[:60]}; {offered}"
 
 
 def _resource(registry: Registry, declared: OperationParameter, entry: Json, path: str) -> Resource:
@@ -107,7 +191,8 @@ def _resource(registry: Registry, declared: OperationParameter, entry: Json, pat
             f"{declared.name} must be of type {declared.type}, not {str(found)[:64]}",
             expression=[where],
         )
-    validate(registry, resource)
+    if declared.type != "Resource":
+        validate(registry, resource)
     return resource
 
 

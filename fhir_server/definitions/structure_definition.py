@@ -41,6 +41,22 @@ def validate(registry: "Registry", resource: Resource) -> None:
         raise Issues(found[:_MOST_ISSUES])
 
 
+def validate_value(registry: "Registry", datatype: str, value: Json, path: str) -> None:
+    """Refuses a value that is not of a complex datatype, such as a parameter of an operation.
+
+    Raises:
+        FhirError: its one problem, placed below `path`.
+        Issues: all of them.
+    """
+    run = _Validation(registry.structures)
+    run.value(value, datatype, path)
+    found = run.shape + run.rules
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        raise Issues(found[:_MOST_ISSUES])
+
+
 class _Validation:
     def __init__(self, structures: Structures) -> None:
         self._structures = structures
@@ -76,6 +92,13 @@ class _Validation:
         if self._local:
             self._dangling(contained if type(contained) is list else [])
         self._local = outer
+
+    def value(self, value: Json, datatype: str, path: str) -> None:
+        """Checks a value of a complex datatype on its own."""
+        if type(value) is not dict:
+            self._refuse(path, f"must be an object ({datatype}){_instead(value)}")
+        else:
+            self._object(value, self._structures[datatype], path)
 
     def _object(self, node: Json, structure: Structure, path: str) -> None:
         before = len(self.shape)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fhir_server.audit.record import access_record
 from fhir_server.auth import policy
 from fhir_server.context import RequestContext
-from fhir_server.definitions.parameters import parse_parameters
+from fhir_server.definitions.parameters import Invocation, parse_parameters
 from fhir_server.definitions.registry import Registry
 from fhir_server.fhir.errors import FhirError, Issues, NotSupported
 from fhir_server.fhir.exchange import Answer, Request, query_string
@@ -71,13 +71,13 @@ class Dispatcher:
         except FhirError as error:
             await self._audit(ctx, request, _issue_type(error))
             raise
-        if request.interaction in WRITES:
+        if self._writes(request):
             return prefer(answer, request.prefer)
         await self._audit(ctx, request, "success", answer)
         return answer
 
     async def _answer(self, ctx: RequestContext, request: Request) -> Answer:
-        if request.pairs and not _takes_parameters(request):
+        if request.pairs and not self._takes_parameters(request):
             raise NotSupported(
                 f"Parameters are not offered on {request.interaction}: "
                 f"{', '.join(sorted({name[:60] for name, _ in request.pairs}))}"
@@ -86,11 +86,26 @@ class Dispatcher:
             policy.authorize(ctx.principal, request.type, request.interaction)
             return await self.handlers[request.interaction](ctx, request)
         definition = self.registry.operations[request.operation]
-        policy.authorize_operation(ctx.principal, definition.code)
-        resource = await request.body.resource()
-        parameters = parse_parameters(self.registry, definition, resource)
+        policy.authorize_operation(ctx.principal, definition.code, request.type)
+        resource = await request.body.resource() if _has_body(request) else None
+        parameters = parse_parameters(self.registry, definition, resource, request.pairs)
+        call = Invocation(definition, request.type, request.id, parameters, request.pairs)
         handler = self.operations[request.operation]
-        return await handler(self.store, self.new_id, ctx, parameters)
+        return await handler(self.store, self.settings, self.new_id, ctx, call)
+
+    def _takes_parameters(self, request: Request) -> bool:
+        if request.interaction == OPERATION:
+            return not self._writes(request)
+        if request.interaction == "read":
+            return all(name in OF_READ for name, _ in request.pairs)
+        # Without an id, what is written is named by criteria.
+        conditional = not request.id and request.interaction in CONDITIONAL
+        return conditional or request.interaction in TAKE_PARAMETERS
+
+    def _writes(self, request: Request) -> bool:
+        if request.interaction == OPERATION:
+            return self.registry.operations[request.operation].affects_state
+        return request.interaction in WRITES
 
     async def _audit(
         self, ctx: RequestContext, request: Request, outcome: str, answer: Answer | None = None
@@ -110,12 +125,11 @@ class Dispatcher:
         )
 
 
-def _takes_parameters(request: Request) -> bool:
-    # Without an id, what is written is named by criteria.
-    conditional = not request.id and request.interaction in CONDITIONAL
-    if request.interaction == "read":
-        return all(name in OF_READ for name, _ in request.pairs)
-    return conditional or request.interaction in TAKE_PARAMETERS
+def _has_body(request: Request) -> bool:
+    headers = request.headers
+    if b"content-type" in headers or b"transfer-encoding" in headers:
+        return True
+    return headers.get(b"content-length", b"0") != b"0"
 
 
 def _issue_type(error: FhirError) -> str:

@@ -61,7 +61,7 @@ def test_operations_and_their_definitions_must_match() -> None:
     """A handler without definition, or the other way round, is a start-up error."""
     registry = loader.load()
     check_handlers(registry)
-    (definition,) = registry.operations.values()
+    definition = next(iter(registry.operations.values()))
     unknown = canonical("OperationDefinition", "unknown")
     changed = dataclasses.replace(registry, operations={unknown: definition})
     with pytest.raises(HandlersDifferError) as differ:
