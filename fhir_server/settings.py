@@ -88,6 +88,21 @@ class Settings(BaseSettings):
         ge=0,
         description="How long delivered notifications are remembered, in seconds.",
     )
+    hold_seconds: int = Field(
+        300, ge=1, le=86_400, description="How long `$hold` keeps slots for its client, in seconds."
+    )
+    hold_limit_per_patient: int = Field(
+        5, ge=0, description="Most holds that a patient may have at a time; 0 for any number."
+    )
+    hold_limit_per_client: int = Field(
+        0,
+        ge=0,
+        description="Most holds that a client may have at a time; 0 for any number. "
+        "Counting them makes the holds of one client wait for each other.",
+    )
+    hold_sweep_seconds: float = Field(
+        0.25, gt=0, le=60, description="How often lapsed holds are looked for, in seconds."
+    )
     housekeeping_seconds: float = Field(
         30.0,
         gt=0,

@@ -16,6 +16,7 @@ from fhir_server.definitions.loader import load
 from fhir_server.settings import Settings
 from fhir_server.store.deliveries import DeliveryLog
 from fhir_server.store.store import Store
+from fhir_server.subscriptions.hold_sweep import sweep
 from fhir_server.subscriptions.housekeeping import purge_deliveries, turn_off_ended
 from fhir_server.subscriptions.process import TENANT, status_writer
 
@@ -26,6 +27,10 @@ SOCKET_SECONDS = 10
 PURGE_SECONDS = 3_600.0
 
 TURN_OFF = "fhir_server.turn_off_ended_subscriptions"
+SWEEP_SECONDS = 5.0
+"""The sequencer sweeps far more often; this is for a clinic that runs none."""
+
+SWEEP = "fhir_server.sweep_lapsed_holds"
 PURGE = "fhir_server.purge_deliveries"
 
 Job = Callable[[Store, DeliveryLog], Awaitable[int]]
@@ -67,6 +72,11 @@ def create(settings: Settings) -> Celery:
                 # A backlog of the same request helps nobody.
                 "options": {"expires": settings.housekeeping_seconds},
             },
+            "sweep-lapsed-holds": {
+                "task": SWEEP,
+                "schedule": SWEEP_SECONDS,
+                "options": {"expires": SWEEP_SECONDS},
+            },
             "purge-deliveries": {
                 "task": PURGE,
                 "schedule": PURGE_SECONDS,
@@ -82,6 +92,9 @@ def _add_tasks(app: Celery, settings: Settings) -> None:
     async def off(store: Store, deliveries: DeliveryLog) -> int:
         return await turn_off_ended(deliveries, status_writer(store, settings), system_clock)
 
+    async def lapse(store: Store, _: DeliveryLog) -> int:
+        return await sweep(store.database(TENANT), status_writer(store, settings), system_clock)
+
     async def purge(_: Store, deliveries: DeliveryLog) -> int:
         return await purge_deliveries(deliveries, settings, system_clock)
 
@@ -89,10 +102,14 @@ def _add_tasks(app: Celery, settings: Settings) -> None:
     def run_off() -> int:
         return _run(settings, off)
 
+    def run_sweep() -> int:
+        return _run(settings, lapse)
+
     def run_purge() -> int:
         return _run(settings, purge)
 
     app.task(run_off, name=TURN_OFF)
+    app.task(run_sweep, name=SWEEP)
     app.task(run_purge, name=PURGE)
 
 

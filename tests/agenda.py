@@ -15,6 +15,7 @@ import orjson
 from fhir_server.fhir.dates import format_instant, parse_instant
 from fhir_server.fhir.types import Resource
 from fhir_server.scheduling.guard import extend
+from fhir_server.scheduling.holds import LEDGER, held_until
 from fhir_server.scheduling.plan import (
     Cell,
     CellWrite,
@@ -64,10 +65,13 @@ class Agenda:
     cells: dict[str, Cell] = field(default_factory=dict)
     cell_versions: Iterable[int] = field(default_factory=lambda: itertools.count(1))
     rounds: int = 0
+    client: str = "portal"
 
     def copy(self) -> "Agenda":
         """The present state, fixed."""
-        return Agenda(self.now, dict(self.resources), dict(self.cells), self.cell_versions)
+        return Agenda(
+            self.now, dict(self.resources), dict(self.cells), self.cell_versions, client=self.client
+        )
 
     def decide(self, decide: Callable[[View], Plan]) -> Plan:
         """The complete plan, nothing written; `rounds` counts the loads it took."""
@@ -169,6 +173,7 @@ class LoadingView:
 
     def __init__(self, agenda: Agenda) -> None:
         self.base_url = BASE_URL
+        self.client = agenda.client
         self.now = agenda.now
         self._agenda = agenda.copy()
         self._loaded: set[object] = set()
@@ -278,6 +283,8 @@ def entries(agenda: Agenda) -> dict[tuple[str, Occupancy], set[int]]:
     for cell in agenda.cells.values():
         schedule_reference, number = cell.id.split("|")
         assert cell.entries, f"{cell.id} is stored empty"
+        if number == LEDGER:
+            continue
         assert len(set(cell.entries)) == len(cell.entries)
         for entry in cell.entries:
             found.setdefault((schedule_reference, entry), set()).add(int(number))
@@ -315,6 +322,8 @@ def assert_consistent(agenda: Agenda) -> None:
         half_hour = 30 * 60 * 1_000_000
         assert numbers == set(range(entry.start // half_hour, (entry.end - 1) // half_hour + 1))
         if entry.slot:
+            assert entry.expires == held_until(appointments[entry.holder])
+            assert (entry.owner is None) == (entry.expires is None)
             _assert_holds(appointments[entry.holder], entry)
         else:
             assert entry.holder.startswith("Slot/")

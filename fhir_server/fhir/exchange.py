@@ -163,6 +163,7 @@ class Answer:
         location: absolute URL of the version that this request wrote.
         cacheable: whether the client may keep it and ask again with If-None-Match.
         compartments: of everything in the body, for the audit trail.
+        expires: for Expires: until when what was granted lasts.
     """
 
     status: int
@@ -172,6 +173,7 @@ class Answer:
     location: str | None = None
     cacheable: bool = False
     compartments: Iterable[str] = ()
+    expires: datetime | None = None
 
     @classmethod
     def of_current(cls, found: Version, *, unchanged: bool) -> Self:

@@ -41,6 +41,8 @@ def respond(answer: Answer, *, pretty: bool) -> Response:
         headers.append((b"last-modified", format_http_date(answer.last_modified).encode()))
     if answer.location is not None:
         headers.append((b"location", answer.location.encode()))
+    if answer.expires is not None:
+        headers.append((b"expires", format_http_date(answer.expires).encode()))
     body = answer.body
     if body:
         if pretty:

@@ -4,6 +4,8 @@ The plan holds the Appointment alone; the guard that completes every plan takes 
 booking by operation and by plain create obey the same rules.
 """
 
+from typing import Final, NamedTuple
+
 from fhir_server.fhir import errors
 from fhir_server.fhir.dates import format_instant, microseconds
 from fhir_server.fhir.types import Resource
@@ -34,57 +36,103 @@ def plan_book(
         VersionConflict: the Appointment as sent is not the stored one's current version.
         BusinessRule: wrong status, no or unknown slots, a time in the past.
     """
-    logical_id, version, resource = _source(appointment, view, new_id)
-    _refuse_status(resource)
-    booked = {**resource, "status": "booked", **_times(resource, _slots(resource, view))}
-    _refuse_past(booked, view)
+    logical_id, version, resource = source(appointment, view, new_id, BOOKING)
+    booked = {**resource, "status": "booked", **timed(resource, view)}
     booked["participant"] = [
         _agreeing(participant, view.base_url) for participant in resource.get("participant", ())
     ]
     booked.setdefault("created", format_instant(view.now))
     if comment:
-        earlier = resource.get("comment")
-        booked["comment"] = f"{earlier}\n{comment}" if earlier else comment
-    write = (
-        Write("Appointment", logical_id, "update", booked, "PUT", version)
-        if version
-        else Write("Appointment", logical_id, "create", booked, "POST", 0)
-    )
-    return Plan((write,), result=f"Appointment/{logical_id}")
+        booked["comment"] = commented(resource, comment)
+    return Plan((written(logical_id, version, booked),), result=f"Appointment/{logical_id}")
 
 
-def _source(appointment: Resource | str, view: View, new_id: str) -> tuple[str, int, Resource]:
-    """The id, the version to replace (0 when new) and the content of what is to be booked."""
+def written(logical_id: str, version: int, appointment: Resource) -> Write:
+    """The write of an Appointment in place of that version; 0 for a new one."""
+    if version:
+        return Write("Appointment", logical_id, "update", appointment, "PUT", version)
+    return Write("Appointment", logical_id, "create", appointment, "POST", 0)
+
+
+def commented(appointment: Resource, comment: str) -> str:
+    """The Appointment's comment with another one below."""
+    earlier = appointment.get("comment")
+    return f"{earlier}\n{comment}" if earlier else comment
+
+
+class Purpose(NamedTuple):
+    """What an Appointment is wanted for, and when that is possible.
+
+    Attributes:
+        done: for messages, a participle.
+        statuses: those from which it can be done.
+    """
+
+    done: str
+    statuses: tuple[str, ...]
+
+
+BOOKING: Final = Purpose("booked", lifecycle.BOOKABLE_STATUSES)
+HOLDING: Final = Purpose("held", lifecycle.BOOKABLE_STATUSES)
+
+
+def source(
+    appointment: Resource | str, view: View, new_id: str, purpose: Purpose
+) -> tuple[str, int, Resource]:
+    """The id, the version to replace (0 when new) and the content of what an operation is about.
+
+    Args:
+        appointment: content, with the id of a stored one in its place; or a reference.
+        view: the present.
+        new_id: the id of a new one.
+        purpose: what it is wanted for.
+
+    Raises:
+        BusinessRule: the reference leads nowhere, or the status is not right.
+        VersionConflict: the content is not of the current version.
+    """
     if isinstance(appointment, str):
         named = local_id({"reference": appointment}, "Appointment", view.base_url)
     else:
         named = appointment.get("id")
     stored = view.get("Appointment", named) if named else None
     if named and stored is not None and not stored.deleted:
-        _refuse_status(stored.resource)
+        refuse_status(stored.resource, purpose)
         if isinstance(appointment, str):
             return named, stored.version, stored.resource
         _refuse_outdated(appointment, stored.version)
+        refuse_status(appointment, purpose)
         return named, stored.version, appointment
     if isinstance(appointment, str):
-        raise refusals.rule(
-            refusals.APPOINTMENT_UNKNOWN,
-            "The reference does not lead to an Appointment on this server. Send the Appointment "
-            "itself, or the reference of one that exists.",
-            "Appointment",
-        )
+        raise unknown()
+    refuse_status(appointment, purpose)
     return new_id, 0, appointment
 
 
-def _refuse_status(appointment: Resource) -> None:
+def unknown() -> errors.BusinessRule:
+    """The refusal of a reference that leads to no Appointment."""
+    return refusals.rule(
+        refusals.APPOINTMENT_UNKNOWN,
+        "The reference does not lead to an Appointment on this server. Send the Appointment "
+        "itself, or the reference of one that exists.",
+        "Appointment",
+    )
+
+
+def refuse_status(appointment: Resource, purpose: Purpose) -> None:
+    """Refuse an Appointment from whose status the purpose cannot be reached.
+
+    Raises:
+        BusinessRule: it names the statuses from which it can, and those that may follow.
+    """
     status = appointment.get("status")
-    if status in lifecycle.BOOKABLE_STATUSES:
+    if status in purpose.statuses:
         return
     allowed = ", ".join(lifecycle.APPOINTMENT_MOVES.get(str(status), ())) or "nothing else"
     raise refusals.rule(
         refusals.WRONG_STATUS,
         f"The Appointment is {status}; only an Appointment that is "
-        f"{' or '.join(lifecycle.BOOKABLE_STATUSES)} can be booked. It can become {allowed}.",
+        f"{' or '.join(purpose.statuses)} can be {purpose.done}. It can become {allowed}.",
         "Appointment.status",
     )
 
@@ -123,15 +171,21 @@ def _slots(appointment: Resource, view: View) -> list[Resource]:
     return found
 
 
-def _times(appointment: Resource, slots: list[Resource]) -> dict[str, str]:
-    """Start and end as sent, else those of the slots."""
+def timed(appointment: Resource, view: View) -> dict[str, str]:
+    """Start and end as sent, else those of the slots, which must be there and still ahead.
+
+    Raises:
+        BusinessRule: no or unknown slots, or a time in the past.
+    """
+    slots = _slots(appointment, view)
     start = appointment.get("start") or min((slot["start"] for slot in slots), key=instant_of)
     end = appointment.get("end") or max((slot["end"] for slot in slots), key=instant_of)
+    _refuse_past(start, view)
     return {"start": start, "end": end}
 
 
-def _refuse_past(appointment: Resource, view: View) -> None:
-    if instant_of(appointment["start"]) < microseconds(view.now):
+def _refuse_past(start: str, view: View) -> None:
+    if instant_of(start) < microseconds(view.now):
         raise refusals.rule(
             refusals.IN_THE_PAST,
             "The time has passed; choose a Slot that is still ahead: "

@@ -67,8 +67,8 @@ def too_long(time: SlotTime, expression: str) -> errors.BusinessRule | None:
     )
 
 
-def slot_holder(view: View, slot: str, time: SlotTime) -> str | None:
-    """The Appointment that holds the Slot, as `Appointment/<id>`.
+def slot_entry(view: View, slot: str, time: SlotTime) -> Occupancy | None:
+    """How an Appointment holds the Slot.
 
     Args:
         view: the present.
@@ -77,7 +77,7 @@ def slot_holder(view: View, slot: str, time: SlotTime) -> str | None:
     """
     for entry in view.cell(cell_ids(time, 1)[0]).entries:
         if entry.slot == slot:
-            return entry.holder
+            return entry
     return None
 
 

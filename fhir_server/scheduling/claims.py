@@ -1,13 +1,13 @@
 """Which slots each Appointment of a plan holds before it and wants to hold after it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from fhir_server.fhir import errors
 from fhir_server.fhir.dates import microseconds
 from fhir_server.fhir.types import Resource
-from fhir_server.scheduling import cells, lifecycle, refusals
+from fhir_server.scheduling import cells, holds, lifecycle, refusals
 from fhir_server.scheduling.draft import Draft
 from fhir_server.scheduling.occupancy import (
     NamedSlot,
@@ -17,7 +17,7 @@ from fhir_server.scheduling.occupancy import (
     named_slots,
     slot_time,
 )
-from fhir_server.scheduling.plan import OccupancyKind, Write
+from fhir_server.scheduling.plan import Hold, Occupancy, OccupancyKind, Write
 
 PREFETCHED_CELLS: Final = 48
 """Cells of a slot that are loaded together with its first one: a day."""
@@ -32,12 +32,16 @@ class Claim:
         slot: the Slot's logical id.
         kind: how it is held.
         expression: the element that names the Slot.
+        expires: when it ends by itself, as in `Occupancy`.
+        owner: of what expires.
     """
 
     appointment: str
     slot: str
     kind: OccupancyKind
     expression: str
+    expires: int | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +50,12 @@ class Claims:
 
     Attributes:
         holders: the Appointments whose holds the plan decides.
-        before: the holder of each Slot before the plan, by the Slot's logical id.
+        before: how each Slot is held before the plan, by the Slot's logical id.
         after: the claims on each Slot after the plan.
     """
 
     holders: frozenset[str]
-    before: dict[str, str]
+    before: dict[str, Occupancy]
     after: dict[str, list[Claim]]
 
     @property
@@ -69,6 +73,7 @@ class _Move:
     kind_after: OccupancyKind | None
     slots_before: Sequence[NamedSlot]
     slots_after: Sequence[NamedSlot]
+    hold: Hold | None
 
 
 def decide(draft: Draft) -> tuple[Claims, list[errors.FhirError]]:
@@ -85,7 +90,11 @@ def decide(draft: Draft) -> tuple[Claims, list[errors.FhirError]]:
     refused: list[errors.FhirError] = []
     for move in moves:
         held = _held(draft, move)
-        claims.before.update(dict.fromkeys(held, move.reference))
+        foreign = holds.foreign(held.values(), draft.view)
+        if foreign is not None:
+            refused.append(foreign)
+            continue
+        claims.before.update(held)
         wanted, wrong = _wanted(draft, move, held)
         refused += wrong
         for claim in wanted:
@@ -105,11 +114,13 @@ def _move(draft: Draft, write: Write) -> _Move | None:
     slots_after = named_slots(after, base_url) if kind_after else ()
     if not slots_before and not slots_after:
         return None
-    same_hold = (kind_before, slots_before) == (kind_after, slots_after)
+    reference = f"Appointment/{write.id}"
+    hold = draft.hold(reference)
+    same_hold = (kind_before, slots_before) == (kind_after, slots_after) and hold is None
     untouched = same_hold and before and after and _same_time(before, after)
     if untouched and not _any_written(draft, slots_after):
         return None
-    return _Move(f"Appointment/{write.id}", after, kind_after, slots_before, slots_after)
+    return _Move(reference, after, kind_after, slots_before, slots_after, hold)
 
 
 def _same_time(before: Resource, after: Resource) -> bool:
@@ -155,26 +166,28 @@ def first_cells(times: Iterable[SlotTime]) -> list[str]:
     return sorted(names)
 
 
-def _held(draft: Draft, move: _Move) -> list[str]:
-    """The Slots that the Appointment holds before the plan."""
-    held = []
+def _held(draft: Draft, move: _Move) -> dict[str, Occupancy]:
+    """The Slots that the Appointment holds before the plan, and how."""
+    held = {}
     for named in move.slots_before:
         slot = None if named.id is None else draft.before("Slot", named.id)
         time = None if slot is None else slot_time(slot, draft.view.base_url)
         if named.id is None or time is None:
             continue
-        if cells.slot_holder(draft.view, f"Slot/{named.id}", time) == move.reference:
-            held.append(named.id)
+        entry = cells.slot_entry(draft.view, f"Slot/{named.id}", time)
+        if entry is not None and entry.holder == move.reference:
+            held[named.id] = entry
     return held
 
 
 def _wanted(
-    draft: Draft, move: _Move, held: Sequence[str]
+    draft: Draft, move: _Move, held: Mapping[str, Occupancy]
 ) -> tuple[list[Claim], list[errors.FhirError]]:
     if move.after is None or move.kind_after is None:
         return [], []
     claims = []
     times = []
+    expires, owner = _end(move, held)
     refused: list[errors.FhirError] = []
     for named in move.slots_after:
         expression = f"Appointment.slot[{named.position}]"
@@ -184,7 +197,7 @@ def _wanted(
             refused.append(refusals.slot_unknown(expression))
             continue
         times.append(time)
-        claims.append(Claim(move.reference, named.id, move.kind_after, expression))
+        claims.append(Claim(move.reference, named.id, move.kind_after, expression, expires, owner))
         if named.id not in held and (long := cells.too_long(time, expression)):
             refused.append(long)
     if times and len(times) == len(move.slots_after):
@@ -192,6 +205,16 @@ def _wanted(
     if refused and _is_past(draft, move.after):
         return [claim for claim in claims if claim.slot in held], []
     return claims, refused
+
+
+def _end(move: _Move, held: Mapping[str, Occupancy]) -> tuple[int | None, str | None]:
+    """When and for whom the Appointment's claims end; a hold stays one while it is pending."""
+    if move.hold is not None:
+        return move.hold.expires, move.hold.owner
+    if move.kind_after == "tentative":
+        for entry in held.values():
+            return entry.expires, entry.owner
+    return None, None
 
 
 def _outside(appointment: Resource, times: Sequence[SlotTime]) -> list[errors.FhirError]:

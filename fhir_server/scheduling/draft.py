@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from fhir_server.fhir import errors
 from fhir_server.fhir.types import Resource
-from fhir_server.scheduling.plan import CellWrite, Plan, View, Write
+from fhir_server.scheduling.plan import CellWrite, Hold, Plan, View, Write
 
 
 class Draft:
@@ -37,6 +37,13 @@ class Draft:
     def written(self, resource_type: str, logical_id: str) -> Write | None:
         """The write of this resource, if there is one."""
         return self._writes.get((resource_type, logical_id))
+
+    def hold(self, appointment: str) -> Hold | None:
+        """The hold that the plan asks for with this Appointment, `Appointment/<id>`."""
+        for hold in self._plan.holds:
+            if hold.appointment == appointment:
+                return hold
+        return None
 
     def before(self, resource_type: str, logical_id: str) -> Resource | None:
         """The live resource as it is stored now; do not change it."""

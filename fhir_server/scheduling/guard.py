@@ -13,6 +13,7 @@ from fhir_server.fhir import errors
 from fhir_server.scheduling import (
     cells,
     claims,
+    holds,
     lifecycle,
     moves,
     refusals,
@@ -25,6 +26,9 @@ from fhir_server.scheduling.draft import Draft
 from fhir_server.scheduling.occupancy import local_id
 from fhir_server.scheduling.plan import CellWrite, Plan, View, Write
 from fhir_server.scheduling.slot_case import SlotCase
+
+_PERHAPS_FREE: Final = frozenset({None, "free", "busy-tentative"})
+"""Statuses of a Slot that do not yet tell that it is taken: a hold may have lapsed."""
 
 GUARDED: Final = frozenset({"Appointment", "Slot", "Schedule", "AppointmentResponse"})
 
@@ -47,9 +51,26 @@ def extend(plan: Plan, view: View) -> Plan:
     draft = Draft(plan, view)
     for write in draft.writes("AppointmentResponse"):
         response.answer(draft, write)
-    refused = moves.refused_moves(draft)
+    refused = [*holds.keep_true(draft), *moves.refused_moves(draft)]
     if refused:
         refusals.refuse(refused)
+    while True:
+        found, cases = _judge(draft)
+        lapsed = _lapsed(draft, found, cases)
+        if not lapsed:
+            return draft.plan(_settle(draft, found, cases))
+        for logical_id in lapsed:
+            held = draft.before("Appointment", logical_id)
+            if held is not None:
+                draft.change("Appointment", logical_id, holds.lapse(held))
+
+
+def _judge(draft: Draft) -> tuple[Claims, dict[str, SlotCase]]:
+    """The claims of the plan and the Slots whose time may change hands.
+
+    Raises:
+        FhirError: what is wrong with the plan, whoever holds the time.
+    """
     found, refused = claims.decide(draft)
     for write in draft.writes("Schedule"):
         refused += _schedule_refusals(draft, write)
@@ -59,32 +80,43 @@ def extend(plan: Plan, view: View) -> Plan:
         refused += _slot_refusals(draft, case)
     if refused:
         refusals.refuse(refused)
-    moved = [case for case in cases if case.occupies and case.changed_element]
-    return draft.plan(_settle(draft, found, moved))
-
-
-def _settle(draft: Draft, found: Claims, moved: Iterable[SlotCase]) -> tuple[CellWrite, ...]:
-    """Flip the slots' statuses in the draft and return the cells that change."""
-    cases = {case.id: case for case in moved}
+    moved = {case.id: case for case in cases if case.occupies and case.changed_element}
     for logical_id in found.slots:
-        cases.setdefault(logical_id, slot_case.slot_case(draft, logical_id))
+        moved.setdefault(logical_id, slot_case.slot_case(draft, logical_id))
+    return found, moved
+
+
+def _lapsed(draft: Draft, found: Claims, cases: Mapping[str, SlotCase]) -> list[str]:
+    """The Appointments whose holds have lapsed and lie over time that changes hands."""
     if not cases:
-        return ()
+        return []
     if not found.before:
         _refuse_plainly(found, cases)
     _prefetch_cells(draft, cases.values())
+    times = {
+        time for case in cases.values() for time in (case.time_before, case.time_after) if time
+    }
+    return holds.lapsed_holders(draft, times)
+
+
+def _settle(draft: Draft, found: Claims, cases: Mapping[str, SlotCase]) -> tuple[CellWrite, ...]:
+    """Flip the slots' statuses in the draft and return the cells that change."""
+    ledgers = holds.count(draft, found.before.values())
+    if not cases:
+        return ledgers
     given_back: list[Change] = []
     taken: list[Change] = []
     refused: list[errors.FhirError] = []
     for case in cases.values():
-        holder = found.before.get(case.id) or slot_case.holder(draft, case)
+        held = found.before.get(case.id) or slot_case.holding(draft, case)
+        holder = held.holder if held else None
         wanted = found.after.get(case.id, [])
         wrong = _status_refusals(case, holder, wanted, found.holders)
         refused += wrong
         if wrong:
             continue
         _flip(draft, case, holder, wanted)
-        before = slot_case.occupied(case, holder)
+        before = slot_case.occupied(case, held)
         after = slot_case.occupations(draft, case, wanted)
         if [change.occupancy for change in before] != [change.occupancy for change in after] or (
             case.schedule_set
@@ -93,7 +125,7 @@ def _settle(draft: Draft, found: Claims, moved: Iterable[SlotCase]) -> tuple[Cel
             taken += after
     if refused:
         refusals.refuse(refused)
-    return cells.rewrite(draft.view, given_back, taken)
+    return (*ledgers, *cells.rewrite(draft.view, given_back, taken))
 
 
 def _refuse_plainly(found: Claims, cases: Mapping[str, SlotCase]) -> None:
@@ -105,7 +137,7 @@ def _refuse_plainly(found: Claims, cases: Mapping[str, SlotCase]) -> None:
         _unavailable(cases[claim.slot], claim, status)
         for wanted in found.after.values()
         for claim in wanted
-        if (status := cases[claim.slot].status_before) not in {None, "free"}
+        if (status := cases[claim.slot].status_before) not in _PERHAPS_FREE
     ]
     if refused:
         refusals.refuse(refused)

@@ -77,6 +77,8 @@ class Occupancy:
         holder: `Appointment/<id>`, or `Slot/<id>` when the Slot itself says that it is busy.
         slot: the Slot through which an Appointment holds it.
         kind: `blocked` may lie over other holders and refuses new ones.
+        expires: microseconds since the epoch from which on it holds nothing; None for no end.
+        owner: the client that alone may use what expires.
     """
 
     start: int
@@ -84,6 +86,8 @@ class Occupancy:
     holder: str
     slot: str | None
     kind: OccupancyKind
+    expires: int | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +114,31 @@ class CellWrite:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """An Appointment of the plan keeps its slots only for a while.
+
+    Attributes:
+        appointment: `Appointment/<id>`.
+        expires: microseconds since the epoch at which it ends.
+        owner: the client that asks.
+        per_patient: most holds that one patient may have at a time; 0 for any number.
+        per_client: the same for the client.
+    """
+
+    appointment: str
+    expires: int
+    owner: str
+    per_patient: int = 0
+    per_client: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that one decision writes, all or nothing.
 
     Attributes:
         result: handed back to the caller of the store, untouched.
+        holds: which of the written Appointments are holds; the guard sees to it.
         locks: names, told by the criteria that the decision has searched by; of all plans that
             share one and were decided on the same present only one is written.
     """
@@ -122,6 +146,7 @@ class Plan:
     writes: tuple[Write, ...] = ()
     cells: tuple[CellWrite, ...] = ()
     result: object = None
+    holds: tuple[Hold, ...] = ()
     locks: tuple[str, ...] = ()
 
 
@@ -150,6 +175,10 @@ class View(Protocol):
     @property
     def base_url(self) -> str:
         """The tenant's FHIR base URL."""
+
+    @property
+    def client(self) -> str:
+        """The OAuth client that asks; empty for the server itself."""
 
     def get(self, resource_type: str, logical_id: str) -> Stored | None:
         """The current version, deletions included; None if there never was one."""

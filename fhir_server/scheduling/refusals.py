@@ -25,6 +25,9 @@ WRONG_STATUS: Final = "wrong-status"
 NOT_A_PARTICIPANT: Final = "not-a-participant"
 COUNTER_PROPOSAL: Final = "counter-proposal"
 ENDED: Final = "ended"
+HELD: Final = "held"
+HOLD_LAPSED: Final = "hold-lapsed"
+HOLD_LIMIT: Final = "hold-limit"
 PARTICIPANT_FIXED: Final = "participant-fixed"
 
 REASONS: Final = (
@@ -44,6 +47,9 @@ REASONS: Final = (
     NOT_A_PARTICIPANT,
     COUNTER_PROPOSAL,
     ENDED,
+    HELD,
+    HOLD_LAPSED,
+    HOLD_LIMIT,
     PARTICIPANT_FIXED,
 )
 """Every `details` code that scheduling uses."""

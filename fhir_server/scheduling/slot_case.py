@@ -106,19 +106,21 @@ def slot_case(draft: Draft, logical_id: str) -> SlotCase:
     )
 
 
-def holder(draft: Draft, case: SlotCase) -> str | None:
-    """The Appointment that holds the Slot before the plan, as `Appointment/<id>`."""
+def holding(draft: Draft, case: SlotCase) -> Occupancy | None:
+    """How an Appointment holds the Slot before the plan."""
     if case.time_before is None or lifecycle.slot_kind(case.before) in {None, "blocked"}:
         return None
-    return cells.slot_holder(draft.view, case.reference, case.time_before)
+    return cells.slot_entry(draft.view, case.reference, case.time_before)
 
 
-def occupied(case: SlotCase, held_by: str | None) -> list[Change]:
+def occupied(case: SlotCase, held: Occupancy | None) -> list[Change]:
     """How the Slot's time is occupied before the plan: by at most one."""
-    kind = lifecycle.slot_kind(case.before) or ("busy" if held_by else None)
-    if kind is None or case.time_before is None:
+    kind = lifecycle.slot_kind(case.before)
+    if case.time_before is None:
         return []
-    return [_change(case, case.time_before, kind, held_by)]
+    if held is not None:
+        return [Change(case.time_before.schedule, held, "Slot.status", case.reference)]
+    return [_closing(case, case.time_before, kind)] if kind else []
 
 
 def occupations(draft: Draft, case: SlotCase, wanted: list[Claim]) -> list[Change]:
@@ -127,21 +129,25 @@ def occupations(draft: Draft, case: SlotCase, wanted: list[Claim]) -> list[Chang
     if slot is None or case.time_after is None:
         return []
     if wanted:
-        return [
-            _change(case, case.time_after, claim.kind, claim.appointment, claim.expression)
-            for claim in wanted
-        ]
+        return [_claimed(case, case.time_after, claim) for claim in wanted]
     kind = lifecycle.slot_kind(slot)
-    return [_change(case, case.time_after, kind, None)] if kind else []
+    return [_closing(case, case.time_after, kind)] if kind else []
 
 
-def _change(
-    case: SlotCase,
-    time: SlotTime,
-    kind: OccupancyKind,
-    held_by: str | None,
-    expression: str = "Slot.status",
-) -> Change:
-    slot = case.reference if held_by else None
-    occupancy = Occupancy(time.start, time.end, held_by or case.reference, slot, kind)
-    return Change(time.schedule, occupancy, expression, case.reference)
+def _claimed(case: SlotCase, time: SlotTime, claim: Claim) -> Change:
+    occupancy = Occupancy(
+        time.start,
+        time.end,
+        claim.appointment,
+        case.reference,
+        claim.kind,
+        claim.expires,
+        claim.owner,
+    )
+    return Change(time.schedule, occupancy, claim.expression, case.reference)
+
+
+def _closing(case: SlotCase, time: SlotTime, kind: OccupancyKind) -> Change:
+    """The Slot itself says that it is not free."""
+    occupancy = Occupancy(time.start, time.end, case.reference, None, kind)
+    return Change(time.schedule, occupancy, "Slot.status", case.reference)

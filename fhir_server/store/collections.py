@@ -61,8 +61,9 @@ class Collections:
     async def _make(self, database: Database, types: list[str]) -> None:
         shared = (database.name, "")
         if shared not in self._made:
-            for name in (AUDIT, EVENTS, cells.COLLECTION):
+            for name in (AUDIT, EVENTS):
                 await _create(database, name)
+            await _create_indexes(database, cells.COLLECTION, [cells.EXPIRING])
             await _create_indexes(database, locks.COLLECTION, [locks.INDEX])
             self._made.add(shared)
         for resource_type in types:

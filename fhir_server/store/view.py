@@ -102,11 +102,12 @@ class MemberView:
         reads: the keys of everything the decision has seen.
     """
 
-    __slots__ = ("_snapshot", "base_url", "now", "reads")
+    __slots__ = ("_snapshot", "base_url", "client", "now", "reads")
 
     def __init__(self, context: RequestContext, snapshot: Snapshot) -> None:
         self.now: datetime = context.now
         self.base_url: str = context.base_url
+        self.client: str = context.principal.client_id if context.principal else ""
         self.reads: set[Key] = set()
         self._snapshot = snapshot
 

@@ -23,6 +23,7 @@ from fhir_server.subscriptions.channels.rest_hook import RestHook
 from fhir_server.subscriptions.deliverer import Deliverer
 from fhir_server.subscriptions.drain import Tools
 from fhir_server.subscriptions.hints import Hints
+from fhir_server.subscriptions.hold_sweep import keep_sweeping
 from fhir_server.subscriptions.leadership import lead
 from fhir_server.subscriptions.lifecycle import StatusWriter
 from fhir_server.subscriptions.rights import Rights
@@ -73,18 +74,25 @@ async def run_sequencer(settings: Settings) -> None:
     registry = load()
     store = await Store.open(settings, registry)
     hints = _hints(settings)
+    sweeping: asyncio.Task[None] | None = None
     try:
         database = store.database(TENANT)
+        writer = status_writer(store, settings)
         sequencer = Sequencer(
             EventLog(database),
             hints,
-            status_writer(store, settings),
+            writer,
             registry=registry,
             settings=settings,
             clock=system_clock,
         )
+        sweeping = asyncio.create_task(
+            keep_sweeping(database, writer, system_clock, settings.hold_sweep_seconds)
+        )
         await lead(Leases(database), LEASE, time_ordered_id(), sequencer.serve)
     finally:
+        if sweeping is not None:
+            await end([sweeping])
         await hints.close()
         await store.close()
 

@@ -178,14 +178,14 @@ class Server:
         """The tenant's database."""
         return self._database[f"{self.settings.database_prefix}_default"]
 
-    def token(self, scope: str) -> str:
+    def token(self, scope: str, client_id: str = "tests") -> str:
         """A new access token."""
 
         async def issue() -> str:
             connection = await Connection.open(self.settings)
             try:
                 token, _ = await Tokens(connection.control).issue(
-                    "tests", scope, now=system_clock(), seconds=3600
+                    client_id, scope, now=system_clock(), seconds=3600
                 )
             finally:
                 await connection.close()

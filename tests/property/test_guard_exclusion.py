@@ -12,6 +12,8 @@ from fhir_server.fhir.errors import FhirError, Transient
 from fhir_server.fhir.outcome import status_of
 from fhir_server.scheduling import refusals
 from fhir_server.scheduling.booking import plan_book
+from fhir_server.scheduling.holding import HoldRules, plan_hold
+from fhir_server.scheduling.holds import plan_lapse
 from fhir_server.scheduling.plan import Plan, View, Write
 from tests.agenda import (
     Agenda,
@@ -22,6 +24,7 @@ from tests.agenda import (
     slot,
 )
 
+HOLDS = HoldRules(seconds=300, per_patient=2, per_client=3)
 SLOT_STATUSES = ["free", "busy", "busy-tentative", "busy-unavailable", "entered-in-error"]
 APPOINTMENT_STATUSES = [
     "proposed",
@@ -171,11 +174,25 @@ class GuardMachine(RuleBasedStateMachine):
         asked = appointment(*named, status="proposed", start=None)
         taken = self.agenda.version("Appointment", logical_id) > 0
         source = f"Appointment/{logical_id}" if taken else asked
-        plans = self._complete(lambda view: plan_book(source, view, logical_id))
-        if later and plans is not None:
-            self.decided.append(plans)
-        else:
-            self._commit(plans)
+        self._act(lambda view: plan_book(source, view, logical_id), later=later)
+
+    @rule(logical_id=ids, named=slot_references, later=st.booleans())
+    def hold(self, logical_id: str, named: list[str], later: bool) -> None:
+        """A $hold of a new Appointment, or of one that is there, which prolongs a hold."""
+        asked = appointment(*named, status="proposed", start=None)
+        taken = self.agenda.version("Appointment", logical_id) > 0
+        source = f"Appointment/{logical_id}" if taken else asked
+        self._act(lambda view: plan_hold(source, view, logical_id, HOLDS), later=later)
+
+    @rule(logical_id=ids, later=st.booleans())
+    def sweep(self, logical_id: str, later: bool) -> None:
+        """The sweep looks at an Appointment."""
+        self._act(plan_lapse(logical_id), later=later)
+
+    @rule(client=st.sampled_from(["one", "two"]))
+    def change_client(self, client: str) -> None:
+        """Somebody else goes on."""
+        self.agenda.client = client
 
     @rule()
     def wait(self) -> None:
@@ -194,6 +211,14 @@ class GuardMachine(RuleBasedStateMachine):
         for reference, one in self.agenda.live("Slot").items():
             if reference not in held and one["status"] != "free":
                 assert self.client_set[reference] == one["status"]
+
+    def _act(self, decide: Callable[[View], Plan], *, later: bool) -> None:
+        """Write what an operation decides, at once or after others."""
+        plans = self._complete(decide)
+        if later and plans is not None:
+            self.decided.append(plans)
+        else:
+            self._commit(plans)
 
     def _decide(self, chosen: list[Step]) -> tuple[Plan, Plan] | None:
         writes = {}

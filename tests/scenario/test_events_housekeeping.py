@@ -17,7 +17,7 @@ from fhir_server.subscriptions.process import (
     run_sequencer,
     status_writer,
 )
-from fhir_server.worker import PURGE, TURN_OFF, create
+from fhir_server.worker import PURGE, SWEEP, TURN_OFF, create
 from tests.fixtures_events import (
     Clinic,
     Process,
@@ -108,8 +108,9 @@ async def test_beat_and_worker_turn_off(
 def test_worker_has_exactly_the_scheduled_tasks(settings: Settings) -> None:
     """Every scheduled task exists, nothing is ever scheduled for later in the broker."""
     app = create(settings)
-    assert {TURN_OFF, PURGE} <= set(app.tasks)
-    assert {entry["task"] for entry in app.conf.beat_schedule.values()} == {TURN_OFF, PURGE}
+    expected = {TURN_OFF, PURGE, SWEEP}
+    assert expected <= set(app.tasks)
+    assert {entry["task"] for entry in app.conf.beat_schedule.values()} == expected
     for entry in app.conf.beat_schedule.values():
         assert not {"eta", "countdown"} & set(entry["options"])
     assert app.conf.task_acks_late
