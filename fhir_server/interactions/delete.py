@@ -32,5 +32,6 @@ async def delete(store: Store, settings: Settings, ctx: RequestContext, request:
     else:
         condition.check(f"{request.type} of this id", None)
         return Answer(204)
-    committed = await store.run(ctx, decide, interaction="delete")
+    aims = ((request.type, request.id),) if request.id else ()
+    committed = await store.run(ctx, decide, interaction="delete", aims=aims)
     return answer_of(ctx.base_url, committed.result, committed.versions)

@@ -36,6 +36,7 @@ async def update(
         rules.check_shape(request.type, resource)
         replacement = Replacement(rules, ctx.principal, request.type, resource, condition)
         decide = plan_update(replacement, request.id)
+        aims: tuple[tuple[str, str], ...] = ((request.type, request.id),)
     else:
         criteria = store.criteria(ctx, request.type, request.pairs)
         resource = await request.body.resource()
@@ -43,5 +44,6 @@ async def update(
         criteria = criteria.for_creating(resource)
         replacement = Replacement(rules, ctx.principal, request.type, resource, condition)
         decide = plan_conditional_update(replacement, criteria, new_id())
-    committed = await store.run(ctx, decide, interaction="update")
+        aims = ()
+    committed = await store.run(ctx, decide, interaction="update", aims=aims)
     return answer_of(ctx.base_url, committed.result, committed.versions)

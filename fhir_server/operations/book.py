@@ -7,6 +7,7 @@ from fhir_server.fhir.exchange import Answer, version_of
 from fhir_server.fhir.ids import IdSource
 from fhir_server.fhir.types import Resource
 from fhir_server.scheduling.booking import plan_book
+from fhir_server.scheduling.occupancy import local_id
 from fhir_server.store.store import Store
 
 
@@ -27,10 +28,20 @@ async def book(
         ctx,
         lambda view: plan_book(appointment, view, fresh_id, comment=comment),
         interaction="$book",
+        aims=_aims(appointment, ctx.base_url),
     )
     logical_id = str(committed.result).removeprefix("Appointment/")
     booked = version_of(committed.versions, "Appointment", logical_id)
     return Answer.of_written(ctx.base_url, booked, 201 if booked.version == 1 else 200)
+
+
+def _aims(appointment: Resource | str, base_url: str) -> tuple[tuple[str, str], ...]:
+    """The stored Appointment that is to be booked, if it is one."""
+    if isinstance(appointment, str):
+        logical_id = local_id({"reference": appointment}, "Appointment", base_url)
+    else:
+        logical_id = appointment.get("id")
+    return (("Appointment", logical_id),) if logical_id else ()
 
 
 def _chosen(parameters: Parameters) -> Resource | str:

@@ -72,12 +72,18 @@ class GroupCommit:
         self._scheduled = False
         self._closed = False
 
-    async def run(self, context: RequestContext, decide: Decide, interaction: str) -> Committed:
+    async def run(
+        self,
+        context: RequestContext,
+        decide: Decide,
+        interaction: str,
+        aims: tuple[Key, ...] = (),
+    ) -> Committed:
         """Decide and write; see `Store.run`."""
         if self._closed or len(self._futures) >= _LONGEST_QUEUE:
             raise Transient("The server is busy or about to stop; try again.")
         loop = asyncio.get_running_loop()
-        member = Member(context, decide, interaction, loop.create_future(), loop.time())
+        member = Member(context, decide, interaction, loop.create_future(), loop.time(), aims)
         self._futures.add(member.future)
         member.future.add_done_callback(self._futures.discard)
         self._enqueue([member])

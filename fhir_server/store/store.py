@@ -30,6 +30,7 @@ from fhir_server.store.searches import Searches
 from fhir_server.store.secrets import Secrets
 from fhir_server.store.stored import StoredVersion
 from fhir_server.store.transaction import Committed, Transactions
+from fhir_server.store.view import Key
 
 _PAGING = "paging"
 
@@ -210,7 +211,14 @@ class Store:
             await self.secret(_PAGING),
         )
 
-    async def run(self, context: RequestContext, decide: Decide, *, interaction: str) -> Committed:
+    async def run(
+        self,
+        context: RequestContext,
+        decide: Decide,
+        *,
+        interaction: str,
+        aims: tuple[Key, ...] = (),
+    ) -> Committed:
         """Decide and write, all or nothing, once it is safe on a majority of the replica set.
 
         The decision is run on current data, and again whenever that has changed; the scheduling
@@ -222,6 +230,8 @@ class Store:
             context: who asks; `now` becomes meta.lastUpdated.
             decide: pure; sees the present, returns what to write.
             interaction: for the audit trail: FHIR's code, or `$` and an operation's code.
+            aims: the types and ids that the caller names to be changed. While one is outside the
+                token's granular scopes, nothing but NotFound is told about it.
 
         Raises:
             FhirError: the decision's or the guard's refusal; nothing was written.
@@ -229,7 +239,7 @@ class Store:
             Transient: the database cannot be reached or too many compete; nothing was written
                 unless the diagnostics say that it is not known.
         """
-        return await self._writes.run(context, decide, interaction)
+        return await self._writes.run(context, decide, interaction, aims)
 
     def criteria(
         self,

@@ -7,7 +7,7 @@ from fhir_server.audit.record import access_record
 from fhir_server.auth.restrictions import Restrictions
 from fhir_server.context import RequestContext
 from fhir_server.definitions.registry import Registry
-from fhir_server.fhir.errors import Forbidden, Invalid, VersionConflict
+from fhir_server.fhir.errors import FhirError, Forbidden, Invalid, VersionConflict
 from fhir_server.scheduling.guard import extend
 from fhir_server.scheduling.plan import Decide, Plan, Write
 from fhir_server.store import cells, commit, locks
@@ -43,6 +43,7 @@ class Member:
 
     Attributes:
         since: when it was queued, by the event loop's clock.
+        aims: the resources that the caller names to be changed.
         attempts: how often writing it has failed.
         contested: what it wanted to write when it failed.
         company: how many others it may share a transaction with, itself included.
@@ -53,6 +54,7 @@ class Member:
     interaction: str
     future: asyncio.Future[Committed]
     since: float
+    aims: tuple[Key, ...] = ()
     attempts: int = 0
     contested: frozenset[Key] = frozenset()
     company: int = _ANY_COMPANY
@@ -163,8 +165,26 @@ class Transactions:
                 return None
             return _decided(member, plan, len(attempt.plan.writes), snapshot, attempt.view)
         except Exception as error:  # noqa: BLE001 - only this member may suffer from it
-            member.refuse(error)
+            member.refuse(self._hidden(member, snapshot) or error)
             return None
+
+    def _hidden(self, member: Member, snapshot: Snapshot) -> FhirError | None:
+        """What to say instead of a refusal that would tell about a resource out of sight."""
+        right = "delete" if member.interaction == "delete" else "update"
+        context = member.context
+        for resource_type, logical_id in member.aims:
+            current = snapshot.resources.get((resource_type, logical_id))
+            if current is None or current.deleted:
+                continue
+            try:
+                allowed = self._restrictions.of(
+                    context.principal, resource_type, right, context.base_url
+                )
+            except Forbidden as refusal:
+                return refusal
+            if allowed is not None and not allowed.admits_resource(current.resource):
+                return not_found(resource_type, logical_id)
+        return None
 
     def add(self, batch: Batch, decided: Decided) -> bool:
         """Put a member's documents into a batch; if they cannot be made, it is refused alone.

@@ -141,6 +141,32 @@ def test_delete_must_be_within(server: Server, client: Client, client_with: Open
     assert server.everything() == before
 
 
+def test_refusals_tell_nothing_about_what_is_outside(
+    server: Server, client: Client, client_with: OpenClient
+) -> None:
+    """Neither a version nor a status: what is outside is not there, before any other rule."""
+    ready = client.created(task("ready"))
+    patient = [{"actor": {"reference": "Patient/granular"}, "status": "accepted"}]
+    times = {"start": "2035-03-05T09:00:00Z", "end": "2035-03-05T09:30:00Z"}
+    visit = {"resourceType": "Appointment", "status": "cancelled", "participant": patient, **times}
+    visit = client.created(visit)
+    visit_path, asked = f"Appointment/{visit['id']}", {**visit, "status": "booked"}
+    limited = client_with("system/Task.cruds?status=draft system/Appointment.cruds?status=booked")
+    before = server.everything()
+    path, body = f"Task/{ready['id']}", task("draft", id=ready["id"])
+    book = {"name": "appointment-reference", "valueReference": {"reference": visit_path}}
+    answers = [
+        limited.put(path, body, if_match='W/"77"'),
+        limited.put(path, body, if_none_match="*"),
+        limited.delete(path, if_match='W/"77"'),
+        limited.put(visit_path, asked),
+        limited.post("Appointment/$book", {"resourceType": "Parameters", "parameter": [book]}),
+    ]
+    assert [answer.status for answer in answers] == [404] * len(answers)
+    assert not [answer.body for answer in answers if b"cancelled" in answer.body]
+    assert server.everything() == before
+
+
 @pytest.mark.parametrize(
     "scope",
     ["system/Task.rs?nonsense=1", "system/Task.rs?_count=5", "system/Task.rs?modified=ap2026"],
