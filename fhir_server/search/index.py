@@ -24,7 +24,7 @@ from fhir_server.definitions.registry import TypeDefinition
 from fhir_server.definitions.search_parameter import Element, Extract, SearchParameter
 from fhir_server.fhir.types import Resource
 from fhir_server.search.entry import Entry
-from fhir_server.search.main_date import NO_DATE, MainDate, main_date
+from fhir_server.search.main_date import NO_DATE, MainDate, is_period, main_date
 from fhir_server.search.values import (
     composite,
     date,
@@ -84,7 +84,11 @@ class _Compiled:
         self.definition = definition
         self._main = main_date(definition.name)
         parameters = definition.search_parameters.values()
-        self._steps = [_step(parameter, self._main) for parameter in parameters]
+        self._steps = [
+            _step(parameter, self._main)
+            for parameter in parameters
+            if not is_period(definition.name, parameter.code)
+        ]
         self._compartments = tuple(definition.compartments.items())
         self._codes = frozenset(code for _, codes in self._compartments for code in codes)
 

@@ -53,3 +53,18 @@ _MAIN_DATES: Final = {
 def main_date(resource_type: str) -> MainDate | None:
     """The main date of a type; None for types that are sorted by id."""
     return _MAIN_DATES.get(resource_type)
+
+
+PERIOD: Final = "period"
+"""The search parameter for the time from `start`, which is the main date, to `end`."""
+END: Final = "end"
+
+_WITH_PERIOD: Final = frozenset({"Appointment", "Slot"})
+
+
+def is_period(resource_type: str, code: str) -> bool:
+    """Whether a search parameter asks of the time between the main date and `end`.
+
+    Nothing is indexed for it: both ends are indexed already.
+    """
+    return code == PERIOD and resource_type in _WITH_PERIOD

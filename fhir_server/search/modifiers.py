@@ -27,7 +27,7 @@ from fhir_server.fhir.dates import EARLIEST, LATEST
 from fhir_server.fhir.errors import NotSupported, Value
 from fhir_server.search.condition import Condition, Either, Ranges, Spans, any_of
 from fhir_server.search.escapes import split
-from fhir_server.search.main_date import main_date
+from fhir_server.search.main_date import is_period, main_date
 from fhir_server.search.modified import AnyTerm, Not
 from fhir_server.search.query import Query
 from fhir_server.search.values import reference, string, token, uri
@@ -98,8 +98,9 @@ def _present(parameter: SearchParameter, query: Query) -> Condition:
         return Not(Either(()))
     if code == "_lastUpdated":
         return Spans("u", ((EARLIEST, LATEST),))
-    main = main_date(query.definition.name)
-    if main is not None and main.point and main.code == code:
+    name = query.definition.name
+    main = main_date(name)
+    if is_period(name, code) or (main is not None and main.point and main.code == code):
         return Spans("s", ((EARLIEST, LATEST - 1),))
     if parameter.type == "date":
         return Either((Ranges("d", code, ((("l", "$gte", EARLIEST),),)), AnyTerm(code)))

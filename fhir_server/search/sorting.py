@@ -15,7 +15,7 @@ from fhir_server.definitions.search_parameter import SearchParameter
 from fhir_server.fhir.dates import LATEST
 from fhir_server.fhir.errors import Invalid, NotSupported
 from fhir_server.search.condition import PREFIX
-from fhir_server.search.main_date import main_date
+from fhir_server.search.main_date import is_period, main_date
 from fhir_server.search.query import Query
 from fhir_server.search.values.string import PHONETIC
 
@@ -152,5 +152,8 @@ def _path(code: str, query: Query) -> str:
         return _ID
     if code == "_lastUpdated":
         return f"{PREFIX}u"
-    main = main_date(query.definition.name)
+    name = query.definition.name
+    main = main_date(name)
+    if is_period(name, code):
+        return f"{PREFIX}s"
     return f"{PREFIX}s" if main is not None and main.code == code else ""

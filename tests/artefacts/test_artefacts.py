@@ -99,7 +99,7 @@ def test_check_tells_what_is_declared() -> None:
     result = CliRunner().invoke(command, ["check"])
     assert result.exit_code == 0
     count = len(REGISTRY.operations)
-    told = f"artefacts: 34 types, 644 search parameters, {count} operations,"
+    told = f"artefacts: 34 types, 653 search parameters, {count} operations,"
     assert result.output.startswith(told)
 
 

@@ -75,6 +75,8 @@ RESOURCES: dict[str, st.SearchStrategy[Document]] = {
     "Appointment": optional(
         status=st.sampled_from(["booked", "pending"]),
         start=INSTANTS,
+        end=INSTANTS,
+        requestedPeriod=st.lists(PERIOD, max_size=2),
         identifier=st.lists(IDENTIFIER, max_size=2),
         serviceType=st.lists(CONCEPT, max_size=2),
         participant=st.lists(optional(actor=REFERENCE), max_size=3),
@@ -156,6 +158,9 @@ VALUES: dict[str, dict[str, st.SearchStrategy[str]]] = {
     "Appointment": {
         "status": st.sampled_from(["booked", "pending", "BOOKED"]),
         "date": TIMES,
+        "end": TIMES,
+        "period": TIMES,
+        "requested-period": TIMES,
         "identifier": TOKENS,
         "service-type": TOKENS,
         "actor": TARGETS,

@@ -8,10 +8,10 @@ from fhir_server.fhir.dates import EARLIEST, LATEST, DateRange, microseconds, pa
 from fhir_server.fhir.errors import Value
 from fhir_server.fhir.types import Json
 from fhir_server.search.comparison import boxes, spans, split_prefix
-from fhir_server.search.condition import Condition, Ranges, Spans
+from fhir_server.search.condition import Bound, Box, Condition, Every, Ranges, Spans, any_of
 from fhir_server.search.entry import Entry
 from fhir_server.search.escapes import unescape
-from fhir_server.search.main_date import main_date
+from fhir_server.search.main_date import END, is_period, main_date
 from fhir_server.search.query import Query
 
 APPROXIMATION: Final = 10
@@ -36,6 +36,8 @@ def condition(parameter: SearchParameter, text: str, query: Query) -> Condition:
     low, high = parse(_with_plus(rest))
     if prefix == "ap":
         low, high = _widened(low, high, microseconds(query.now))
+    if is_period(query.definition.name, parameter.code):
+        return any_of([_period_condition(box) for box in boxes(prefix, low, high)])
     field = _single_field(parameter.code, query)
     if field is not None:
         return Spans(field, spans(prefix, low, high))
@@ -51,6 +53,27 @@ def range_of(element: Element) -> DateRange | None:
         return read(element.value)
     except Value:
         return None
+
+
+def _period_condition(box: Box) -> Condition:
+    found = [_end_condition(bound) if bound[0] == "h" else _start_condition(bound) for bound in box]
+    return found[0] if len(found) == 1 else Every(tuple(found))
+
+
+def _end_condition(bound: Bound) -> Condition:
+    return Ranges("d", END, ((bound,),))
+
+
+def _start_condition(bound: Bound) -> Condition:
+    _, comparison, value = bound
+    point = int(value)
+    table = {
+        "$gt": (point + 1, LATEST - 1),
+        "$gte": (point, LATEST - 1),
+        "$lt": (EARLIEST, point - 1),
+        "$lte": (EARLIEST, point),
+    }
+    return Spans("s", (table[comparison],))
 
 
 def _single_field(code: str, query: Query) -> str | None:
