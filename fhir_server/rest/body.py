@@ -12,6 +12,9 @@ from fhir_server.rest.negotiation import check_form_body, check_json_body, is_js
 PATIENCE_SECONDS = 15.0
 """How long a part of a body may take; who sends nothing must not hold a connection for ever."""
 
+MOST_FORM_BYTES = 16_000
+"""Longest form of a search: its alternatives take more work than the bytes of a resource."""
+
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
@@ -76,6 +79,8 @@ class HttpBody:
         body = await self._read()
         if body:
             check_form_body(content_type)
+        if len(body) > MOST_FORM_BYTES:
+            raise TooLarge(f"The form is longer than {MOST_FORM_BYTES} bytes; ask in parts")
         try:
             return body.decode("ascii")
         except UnicodeDecodeError:

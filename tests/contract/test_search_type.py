@@ -181,6 +181,16 @@ def test_strict_is_the_default_and_may_be_asked_for(client: Client) -> None:
     assert client.get("Patient?nonsense=1", Prefer="handling=strict").status == 400
 
 
+def test_search_by_post_is_bounded(client: Client) -> None:
+    """What would keep the server busy for long is refused before it is looked at."""
+    asked = b"birthdate=" + b",".join([b"ne2026"] * 100_000)
+    answer = client.send("POST", "Patient/_search", asked, {"Content-Type": FORM})
+    assert answer.status == 413
+    assert "16000" in answer.json["issue"][0]["diagnostics"]
+    most = b"birthdate=" + b",".join([b"ne2026"] * 2_000)
+    assert client.send("POST", "Patient/_search", most, {"Content-Type": FORM}).status == 200
+
+
 def test_head_of_a_search_has_no_body(client: Client) -> None:
     """HEAD goes wherever GET does."""
     answer = client.send("HEAD", "Patient?_id=nowhere")
