@@ -183,7 +183,7 @@ def test_strict_is_the_default_and_may_be_asked_for(client: Client) -> None:
 
 def test_search_by_post_is_bounded(client: Client) -> None:
     """What would keep the server busy for long is refused before it is looked at."""
-    asked = b"birthdate=" + b",".join([b"ne2026"] * 100_000)
+    asked = b"birthdate=" + b",".join([b"ne2026"] * 10_000)
     answer = client.send("POST", "Patient/_search", asked, {"Content-Type": FORM})
     assert answer.status == 413
     assert "16000" in answer.json["issue"][0]["diagnostics"]
