@@ -48,6 +48,25 @@ class OutcomeUnknown(Exception):
     """The connection was lost during the commit and did not come back: it may have happened."""
 
 
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """A change of a current version in place, without a new version and without an event.
+
+    Attributes:
+        version: the version that it is about.
+        amended: how often that was amended before.
+        changed: the new fields of the document of `<Type>`.
+        changed_history: those of the document of `<Type>_history`.
+    """
+
+    type: str
+    id: str
+    version: int
+    amended: int
+    changed: Document
+    changed_history: Document
+
+
 @dataclass(slots=True)
 class Batch:
     """What a group writes.
@@ -64,6 +83,7 @@ class Batch:
     cells: list[CellWrite] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     locks: list[LockWrite] = field(default_factory=list)
+    amendments: list[Amendment] = field(default_factory=list)
     size: int = 0
 
 
@@ -98,7 +118,7 @@ async def _write(database: Database, session: AsyncClientSession, batch: Batch) 
         by_type.setdefault(one.version.type, []).append(one)
     for resource_type, versions in sorted(by_type.items()):
         replaced = [
-            _replacement(one.version.id, one.expected, one.current)
+            _replacement(one.version.id, one.expected, one.current, one.amended)
             for one in versions
             if one.expected
         ]
@@ -108,6 +128,7 @@ async def _write(database: Database, session: AsyncClientSession, batch: Batch) 
     for resource_type, versions in sorted(by_type.items()):
         history = [one.history for one in versions]
         await _insert(database, session, history_of(resource_type), history)
+    await _amend(database, session, batch.amendments)
     await _insert(database, session, EVENTS, [one.event for one in batch.versions])
     await _insert(database, session, AUDIT, [bucket(batch.id, batch.at, batch.records)])
 
@@ -144,8 +165,25 @@ async def _write_cells(
     await _insert(database, session, cells.COLLECTION, new)
 
 
-def _replacement(document_id: str, expected: int, document: Document) -> Document:
-    return {"q": {"_id": document_id, "v": expected}, "u": document}
+def _replacement(
+    document_id: str, expected: int, document: Document, amended: int | None = None
+) -> Document:
+    query: Document = {"_id": document_id, "v": expected}
+    if amended is not None:
+        # What was amended since the decision saw it must not get lost.
+        query["a"] = amended or None
+    return {"q": query, "u": document}
+
+
+async def _amend(
+    database: Database, session: AsyncClientSession, amendments: Sequence[Amendment]
+) -> None:
+    for one in amendments:
+        query = {"_id": one.id, "v": one.version, "a": one.amended or None}
+        change = {**one.changed, "a": one.amended + 1}
+        await _update(database, session, one.type, [{"q": query, "u": {"$set": change}}])
+        history = {"q": {"_id": f"{one.id}/{one.version}"}, "u": {"$set": one.changed_history}}
+        await _update(database, session, history_of(one.type), [history])
 
 
 async def _insert(

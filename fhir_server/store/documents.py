@@ -27,6 +27,7 @@ class NewVersion:
         current: the document of `<Type>`.
         history: the document of `<Type>_history`.
         event: the row of the outbox.
+        amended: how often the replaced version was changed in place; None when it is not known.
     """
 
     version: StoredVersion
@@ -34,6 +35,7 @@ class NewVersion:
     current: Document
     history: Document
     event: Document
+    amended: int | None = None
 
 
 def stamp(resource: Resource, logical_id: str, version: int, last_updated: datetime) -> Resource:
@@ -78,7 +80,7 @@ def new_version(
         version = StoredVersion(
             write.type, write.id, number, at, deleted=True, json=b"", acl=acl, method=write.method
         )
-        return _with_documents(version, write, context, ix={})
+        return _with_documents(version, write, context, previous, ix={})
     resource = stamp(write.resource, write.id, number, at)
     index = build_index(definition, resource, context.base_url)
     version = StoredVersion(
@@ -92,11 +94,15 @@ def new_version(
         method=write.method,
         resource=resource,
     )
-    return _with_documents(version, write, context, ix=index.ix)
+    return _with_documents(version, write, context, previous, ix=index.ix)
 
 
 def _with_documents(
-    version: StoredVersion, write: Write, context: RequestContext, ix: Mapping[str, Any]
+    version: StoredVersion,
+    write: Write,
+    context: RequestContext,
+    previous: StoredVersion | None,
+    ix: Mapping[str, Any],
 ) -> NewVersion:
     acl = list(version.acl)
     key = f"{version.id}/{version.version}"
@@ -123,4 +129,5 @@ def _with_documents(
         current={"_id": version.id, **common, "ix": ix, "acl": acl},
         history={"_id": key, "id": version.id, **common, "acl": acl, "method": write.method},
         event=event,
+        amended=previous.amended if previous else None,
     )

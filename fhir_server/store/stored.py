@@ -10,7 +10,7 @@ from fhir_server.fhir.types import Resource
 WITHOUT_INDEX = {"ix": 0}
 """The projection of a current document that leaves out what only searches need."""
 
-SERVED = {"v": 1, "t": 1, "deleted": 1, "json": 1, "acl": 1}
+SERVED = {"v": 1, "t": 1, "deleted": 1, "json": 1, "acl": 1, "a": 1}
 """The projection that `from_current` needs."""
 
 
@@ -25,12 +25,14 @@ class StoredVersion:
         json: the resource as served; empty when deleted.
         acl: the compartments it is in, for example `Patient/1`; of a deletion, its last ones.
         method: the HTTP method that history shows; empty if read from the current documents.
+        amended: how often its tags, labels and profiles were changed in place.
     """
 
     __slots__ = (
         "_resource",
         "_time",
         "acl",
+        "amended",
         "deleted",
         "id",
         "json",
@@ -51,6 +53,7 @@ class StoredVersion:
         acl: tuple[str, ...],
         method: str = "",
         resource: Resource | None = None,
+        amended: int = 0,
     ) -> None:
         """`resource` spares parsing `json` when the caller has it parsed already.
 
@@ -64,6 +67,7 @@ class StoredVersion:
         self.json = json
         self.acl = acl
         self.method = method
+        self.amended = amended
         self._resource = resource
 
     def __repr__(self) -> str:
@@ -94,6 +98,7 @@ def from_current(resource_type: str, document: Mapping[str, Any]) -> StoredVersi
         deleted=document["deleted"],
         json=document["json"],
         acl=tuple(document["acl"]),
+        amended=document.get("a", 0),
     )
 
 
