@@ -47,6 +47,7 @@ def interactions_page(registry: Registry) -> Iterator[str]:
     yield ""
     yield "| type | interactions |"
     yield "|---|---|"
+    yield f"| (the base URL) | {', '.join(sorted(registry.interactions))} |"
     for name, definition in sorted(registry.types.items()):
         yield f"| {name} | {', '.join(sorted(definition.interactions))} |"
 

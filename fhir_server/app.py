@@ -28,16 +28,18 @@ from fhir_server.interactions.history_instance import history_instance
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
 from fhir_server.interactions.search_type import search_type
+from fhir_server.interactions.transaction import transaction
 from fhir_server.interactions.update import update
 from fhir_server.interactions.vread import vread
 from fhir_server.observability import configure_logging
 from fhir_server.operator_error import OperatorError
+from fhir_server.rest.bundle import Bundles
 from fhir_server.rest.dispatch import Dispatcher, Handler
 from fhir_server.rest.endpoint import TENANT, Authenticate, FhirEndpoint
 from fhir_server.rest.health import Check, HealthEndpoint, Lag
 from fhir_server.rest.middleware import Exchange, Middleware, Scope, Send
 from fhir_server.rest.response import Response
-from fhir_server.rest.router import Router
+from fhir_server.rest.router import TRANSACTION, Router
 from fhir_server.settings import Settings, load_settings
 from fhir_server.store.events import EventLog
 from fhir_server.store.readiness import has_primary
@@ -147,11 +149,9 @@ class Parts:
             # Starlette runs the lifespan of mounted applications no more than we would.
             await closing.enter_async_context(authorization.router.lifespan_context(authorization))
             authenticate = Authenticator(Tokens(control), clock=clock).authenticate
-            handlers = _handlers(store, registry, settings, new_id)
-            dispatcher = Dispatcher(
-                store, registry, settings, new_id, handlers, operations.HANDLERS
-            )
-            fhir = _fhir_endpoint(settings, registry, dispatcher, authenticate, clock)
+            router = Router(registry)
+            dispatcher = _dispatcher(store, registry, settings, new_id, router)
+            fhir = _fhir_endpoint(settings, registry, router, dispatcher, authenticate, clock)
             health = HealthEndpoint(_checks(store, redis_client), _lag(store, clock), authenticate)
             return cls(fhir, health, authorization, new_id, closing.pop_all())
 
@@ -178,13 +178,14 @@ class Parts:
 def _fhir_endpoint(
     settings: Settings,
     registry: Registry,
+    router: Router,
     dispatcher: Dispatcher,
     authenticate: Authenticate,
     clock: Clock,
 ) -> FhirEndpoint:
     return FhirEndpoint(
         settings,
-        Router(registry),
+        router,
         dispatcher,
         authenticate,
         clock,
@@ -193,10 +194,26 @@ def _fhir_endpoint(
     )
 
 
-def _handlers(
-    store: Store, registry: Registry, settings: Settings, new_id: IdSource
-) -> Mapping[str, Handler]:
+def _dispatcher(
+    store: Store, registry: Registry, settings: Settings, new_id: IdSource, router: Router
+) -> Dispatcher:
     rules = ContentRules(registry, settings)
+    handlers = _handlers(store, registry, settings, new_id, rules)
+    dispatcher = Dispatcher(store, registry, settings, new_id, handlers, operations.HANDLERS)
+    # The entries of a Bundle come back to the dispatcher that the Bundle went through.
+    handlers[TRANSACTION] = Bundles(
+        router,
+        settings,
+        dispatch=dispatcher.dispatch,
+        check=dispatcher.check,
+        transaction=partial(transaction, store, rules, new_id),
+    ).answer
+    return dispatcher
+
+
+def _handlers(
+    store: Store, registry: Registry, settings: Settings, new_id: IdSource, rules: ContentRules
+) -> dict[str, Handler]:
     return {
         "read": partial(read, store, registry),
         "vread": partial(vread, store),

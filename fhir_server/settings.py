@@ -39,6 +39,12 @@ class Settings(BaseSettings):
         True, description="Whether `serve` loads the demo clinic on its first start."
     )
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Largest resource body, in bytes.")
+    max_bundle_bytes: int = Field(
+        8_000_000, ge=1_000, le=64_000_000, description="Largest batch or transaction, in bytes."
+    )
+    max_bundle_entries: int = Field(
+        500, ge=1, le=5_000, description="Most entries in a batch or transaction."
+    )
     max_json_depth: int = Field(32, ge=8, le=200, description="Deepest nesting of a JSON body.")
     max_query_length: int = Field(4_000, ge=100, description="Longest query string, in characters.")
     max_search_parameters: int = Field(30, ge=1, description="Most parameters in one search.")

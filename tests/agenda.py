@@ -216,9 +216,15 @@ class LoadingView:
             slot["schedule"]["reference"] == schedule for slot in self._agenda.live("Slot").values()
         )
 
-    def prefetch(self, *, resources: Iterable[Key] = (), cells: Iterable[str] = ()) -> None:
+    def prefetch(
+        self,
+        *,
+        resources: Iterable[Key] = (),
+        cells: Iterable[str] = (),
+        criteria: Iterable[Criteria] = (),
+    ) -> None:
         """See `View.prefetch`."""
-        self._need(*resources, *cells)
+        self._need(*resources, *cells, *((one.type, "?") for one in criteria))
 
 
 def at(minutes: int) -> str:

@@ -67,7 +67,9 @@ class Criteria:
     def for_creating(self, content: Resource) -> Self:
         """These criteria, met by others who create what bears the same identifiers."""
         own = {f"{self.type}|identifier|{value}" for value in _identifiers_of(content)}
-        return replace(self, locks=tuple(sorted({*self.locks, *own})))
+        locks = tuple(sorted({*self.locks, *own}))
+        # Whoever relies on more locks must search anew, after these have been looked at.
+        return replace(self, locks=locks, key=(*self.key, *locks))
 
     def several(self) -> MultipleMatches:
         """The refusal when more than one matches."""

@@ -45,5 +45,6 @@ def answer_of(base_url: str, outcome: object, versions: Sequence[_Version]) -> A
         return Answer(outcome.status)
     written = version_of(versions, outcome.type, outcome.id)
     if outcome.status == 204:
-        return Answer(204, b"", written.version, written.last_updated)
+        address = f"{base_url}/{written.type}/{written.id}/_history/{written.version}"
+        return Answer(204, b"", written.version, written.last_updated, address=address)
     return Answer.of_written(base_url, written, outcome.status)

@@ -15,6 +15,10 @@ INTERACTIONS = frozenset(
 )
 """The interactions that the server can offer for a type."""
 
+SYSTEM_INTERACTIONS = frozenset({"transaction", "batch"})
+"""The interactions that the server can offer on the base URL."""
+
+_TOGETHER = frozenset({"transaction", "batch"})
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 _REFERRED = {"name": None, "definition": None, "documentation": None}
 _SEARCH_PARAMETER = {**_REFERRED, "type": None}
@@ -45,6 +49,7 @@ _FIELDS = {
         "mode": None,
         "documentation": None,
         "security": None,
+        "interaction": {"code": None, "documentation": None},
         "resource": _RESOURCE,
         "searchParam": _SEARCH_PARAMETER,
         "operation": _REFERRED,
@@ -78,9 +83,18 @@ def check_statement(artefact: Artefact, defects: Defects) -> Json | None:
     if len(rests) != 1 or rests[0].get("mode") != "server":
         defects.add(artefact, "there must be one rest element, of mode server")
         return None
+    _check_system(artefact, rests[0], defects)
     for resource in rests[0].get("resource", ()):
         _check_resource(artefact, resource, defects)
     return rests[0]
+
+
+def _check_system(artefact: Artefact, rest: Json, defects: Defects) -> None:
+    codes = {one.get("code") for one in rest.get("interaction", ())}
+    for code in sorted(map(str, codes - SYSTEM_INTERACTIONS)):
+        defects.add(artefact, f"rest: interaction {code} is not offered")
+    if codes & _TOGETHER and not codes >= _TOGETHER:
+        defects.add(artefact, "rest: batch and transaction can only be offered together")
 
 
 def _check_resource(artefact: Artefact, resource: Json, defects: Defects) -> None:

@@ -106,6 +106,12 @@ class Registry:
     statement: Resource
     artefact_hash: str
 
+    @property
+    def interactions(self) -> frozenset[str]:
+        """FHIR's codes of what may be done on the base URL."""
+        rests = self.statement.get("rest", ())
+        return frozenset(one["code"] for rest in rests for one in rest.get("interaction", ()))
+
     def capability_statement(
         self, base_url: str, date: datetime, version: str, *, security_url: str | None = None
     ) -> Resource:

@@ -112,6 +112,30 @@ def history(
     return _close(_head("history", links, total), entries)
 
 
+def responses(kind: str, entries: list[bytes]) -> bytes:
+    """What came of the entries of a batch or transaction.
+
+    Args:
+        kind: `batch-response` or `transaction-response`.
+        entries: made by `response_entry`, in the order of the request.
+    """
+    return _close(_head(kind, (), None), entries)
+
+
+def response_entry(response: Resource, *, resource: bytes = b"", outcome: bytes = b"") -> bytes:
+    """One entry of such a Bundle.
+
+    Args:
+        response: status, location, etag and lastModified.
+        resource: as served; empty for none.
+        outcome: an OperationOutcome; empty for none.
+    """
+    if outcome:
+        response = {**response, "outcome": orjson.Fragment(outcome)}
+    told = b'"response":%b' % orjson.dumps(response)
+    return b'{"resource":%b,%b}' % (resource, told) if resource else b"{%b}" % told
+
+
 def _history_entry(base_url: str, entry: HistoryEntry) -> bytes:
     address = entry.type if entry.method == "POST" else f"{entry.type}/{entry.id}"
     status = STATUS_TEXT[entry.method]

@@ -161,6 +161,7 @@ class Answer:
         version: version id for the ETag.
         last_modified: for Last-Modified.
         location: absolute URL of the version that this request wrote.
+        address: absolute URL of the version that was written, whether or not it is new.
         cacheable: whether the client may keep it and ask again with If-None-Match.
         compartments: of everything in the body, for the audit trail.
         expires: for Expires: until when what was granted lasts.
@@ -172,6 +173,7 @@ class Answer:
     last_modified: datetime | None = None
     location: str | None = None
     cacheable: bool = False
+    address: str | None = None
     compartments: Iterable[str] = ()
     expires: datetime | None = None
 
@@ -198,4 +200,5 @@ class Answer:
             written.version,
             written.last_updated,
             location if status == 201 else None,
+            address=location,
         )

@@ -1,6 +1,6 @@
 """One way in for every interaction: policy first, then the handler, then the audit trail.
 
-HTTP requests and, later, entries of a batch enter here alike.
+HTTP requests and entries of a batch enter here alike.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +18,7 @@ from fhir_server.observability import REFUSED_BOOKINGS
 from fhir_server.operations import OperationHandler
 from fhir_server.rest.alternatives import offer_alternatives
 from fhir_server.rest.response import prefer
-from fhir_server.rest.router import OPERATION
+from fhir_server.rest.router import OPERATION, TRANSACTION
 from fhir_server.scheduling.refusals import SlotTaken
 from fhir_server.settings import Settings
 from fhir_server.store.store import Store
@@ -71,22 +71,37 @@ class Dispatcher:
         except FhirError as error:
             await self._audit(ctx, request, _issue_type(error))
             raise
+        if request.interaction == TRANSACTION:
+            return answer
         if self._writes(request):
             return prefer(answer, request.prefer)
         await self._audit(ctx, request, "success", answer)
         return answer
 
-    async def _answer(self, ctx: RequestContext, request: Request) -> Answer:
+    def check(self, ctx: RequestContext, request: Request) -> None:
+        """Refuse what the caller may not ask for at all, whatever is stored.
+
+        Raises:
+            NotSupported: parameters that the interaction does not take.
+            Forbidden: the token does not allow the interaction on the type.
+        """
         if request.pairs and not self._takes_parameters(request):
             raise NotSupported(
                 f"Parameters are not offered on {request.interaction}: "
                 f"{', '.join(sorted({name[:60] for name, _ in request.pairs}))}"
             )
-        if request.interaction != OPERATION:
+        if request.interaction == OPERATION:
+            code = self.registry.operations[request.operation].code
+            policy.authorize_operation(ctx.principal, code, request.type)
+        elif request.interaction != TRANSACTION:
+            # A Bundle is judged entry by entry.
             policy.authorize(ctx.principal, request.type, request.interaction)
+
+    async def _answer(self, ctx: RequestContext, request: Request) -> Answer:
+        self.check(ctx, request)
+        if request.interaction != OPERATION:
             return await self.handlers[request.interaction](ctx, request)
         definition = self.registry.operations[request.operation]
-        policy.authorize_operation(ctx.principal, definition.code, request.type)
         resource = await request.body.resource() if _has_body(request) else None
         parameters = parse_parameters(self.registry, definition, resource, request.pairs)
         call = Invocation(definition, request.type, request.id, parameters, request.pairs)

@@ -11,13 +11,14 @@ from fhir_server.rest.dispatch import Dispatcher
 from fhir_server.rest.middleware import Exchange
 from fhir_server.rest.negotiation import negotiate, parse_pairs
 from fhir_server.rest.response import Response, respond
-from fhir_server.rest.router import CAPABILITIES, PUBLIC, Route, Router
+from fhir_server.rest.router import CAPABILITIES, PUBLIC, TRANSACTION, Route, Router
 from fhir_server.settings import Settings
 
 Authenticate = Callable[[str | None], Awaitable[Principal]]
 """Value of the Authorization header -> who asks; raises Login."""
 
 TENANT = "default"
+_LEVELS_OF_BUNDLE = 3
 # SMART apps in browsers read what is public before anybody knows where they come from.
 _ANY_ORIGIN = (b"access-control-allow-origin", b"*")
 
@@ -72,7 +73,7 @@ class FhirEndpoint:
             route.operation,
             pairs,
             exchange.headers,
-            self._body(exchange),
+            self._bundle(exchange) if route.interaction == TRANSACTION else self._body(exchange),
         )
         answer = await self._dispatcher.dispatch(self._context(exchange, principal), request)
         return respond(answer, pretty=exchange.pretty)
@@ -135,6 +136,16 @@ class FhirEndpoint:
             exchange.headers,
             self._settings.max_body_bytes,
             self._settings.max_json_depth,
+        )
+
+    def _bundle(self, exchange: Exchange) -> HttpBody:
+        """The body of a batch or transaction; its resources lie three levels deep."""
+        settings = self._settings
+        return HttpBody(
+            exchange.receive,
+            exchange.headers,
+            settings.max_bundle_bytes,
+            settings.max_json_depth + _LEVELS_OF_BUNDLE,
         )
 
     def _context(self, exchange: Exchange, principal: Principal) -> RequestContext:

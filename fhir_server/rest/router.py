@@ -12,6 +12,8 @@ from fhir_server.fhir.errors import FhirError, MethodNotAllowed, UnknownAddress
 CAPABILITIES = "capabilities"
 SMART_CONFIGURATION = "smart-configuration"
 OPERATION = "operation"
+TRANSACTION = "transaction"
+"""Stands for batches too: which of them it is, only the Bundle tells."""
 PUBLIC = frozenset({CAPABILITIES, SMART_CONFIGURATION})
 """Interactions that need no access token."""
 
@@ -48,6 +50,7 @@ class Router:
 
     def __init__(self, registry: Registry) -> None:
         self._types = registry.types
+        self._interactions = registry.interactions
         self._operations: Mapping[tuple[str, str], OperationDefinition] = {
             (resource_type, definition.code): definition
             for definition in registry.operations.values()
@@ -100,7 +103,11 @@ class Router:
     def _system(self, method: str, segments: list[str]) -> Route:
         match segments:
             case []:
-                raise _not_allowed(method, "An interaction on the base URL", ())
+                if TRANSACTION not in self._interactions:
+                    raise _not_allowed(method, "An interaction on the base URL", ())
+                if method != "POST":
+                    raise _not_allowed(method, "This interaction on the base URL", ("POST",))
+                return Route(TRANSACTION)
             case ["metadata"]:
                 return _only_get(method, CAPABILITIES)
             case [".well-known", "smart-configuration"]:

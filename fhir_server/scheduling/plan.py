@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
+from fhir_server.fhir.errors import FhirError
 from fhir_server.fhir.types import Resource
 
 Action = Literal["create", "update", "delete"]
@@ -164,6 +165,9 @@ class Criteria(Protocol):
     def admits(self, resource: Resource) -> bool:
         """Whether a resource, with its id and meta, matches."""
 
+    def several(self) -> FhirError:
+        """The refusal when more than one matches."""
+
 
 class View(Protocol):
     """The present as a decision sees it, one consistent read per attempt."""
@@ -193,7 +197,11 @@ class View(Protocol):
         """Whether a live resource of the type has the index term, e.g. `schedule=Schedule/1`."""
 
     def prefetch(
-        self, *, resources: Iterable[tuple[str, str]] = (), cells: Iterable[str] = ()
+        self,
+        *,
+        resources: Iterable[tuple[str, str]] = (),
+        cells: Iterable[str] = (),
+        criteria: Iterable[Criteria] = (),
     ) -> None:
         """Say what will be asked for next, so that it is loaded in one go.
 
@@ -203,6 +211,7 @@ class View(Protocol):
         Args:
             resources: types and logical ids.
             cells: cell ids.
+            criteria: what will be looked for.
         """
 
 

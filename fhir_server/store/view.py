@@ -135,19 +135,10 @@ class MemberView:
         Raises:
             Transient: the search takes too long.
         """
-        if not isinstance(criteria, Criteria):
-            raise TypeError("the store searches by its own criteria")
-        snapshot = self._snapshot
-        keys = [(LOCKS, name) for name in criteria.locks]
-        self.reads.update(keys)
-        missing = [key for key in keys if key[1] not in snapshot.locks]
-        if missing:
-            snapshot.missing.update(dict.fromkeys(missing))
+        if not isinstance(criteria, Criteria) or not self._is_found(criteria):
             raise NotLoaded
-        found = snapshot.matches.get(criteria.key)
-        if found is None:
-            snapshot.wanted[criteria.key] = criteria
-            raise NotLoaded
+        self.reads.update((LOCKS, name) for name in criteria.locks)
+        found = self._snapshot.matches[criteria.key]
         if isinstance(found, FhirError):
             raise type(found)(found.diagnostics)
         self.reads.update((one.type, one.id) for one in found)
@@ -161,14 +152,37 @@ class MemberView:
         except KeyError:
             raise self._missing(key) from None
 
-    def prefetch(self, *, resources: Iterable[Key] = (), cells: Iterable[str] = ()) -> None:
+    def prefetch(
+        self,
+        *,
+        resources: Iterable[Key] = (),
+        cells: Iterable[str] = (),
+        criteria: Iterable[AnyCriteria] = (),
+    ) -> None:
         """See `View.prefetch`."""
         snapshot = self._snapshot
         missing = [key for key in resources if key not in snapshot.resources]
         missing += [(CELLS, one) for one in cells if one not in snapshot.cells]
+        snapshot.missing.update(dict.fromkeys(missing))
+        waiting = bool(missing)
+        for one in criteria:
+            waiting |= not self._is_found(one)
+        if waiting:
+            raise NotLoaded
+
+    def _is_found(self, criteria: AnyCriteria) -> bool:
+        """Whether the matches are at hand; else asks for the locks, and when they are for those."""
+        if not isinstance(criteria, Criteria):
+            raise TypeError("the store searches by its own criteria")
+        snapshot = self._snapshot
+        missing = [(LOCKS, name) for name in criteria.locks if name not in snapshot.locks]
         if missing:
             snapshot.missing.update(dict.fromkeys(missing))
-            raise NotLoaded
+            return False
+        if criteria.key not in snapshot.matches:
+            snapshot.wanted[criteria.key] = criteria
+            return False
+        return True
 
     def _missing(self, key: Key) -> NotLoaded:
         self._snapshot.missing[key] = None

@@ -173,7 +173,7 @@ def test_all_defects_are_told_at_once(root: Path, edit: Edit) -> None:
         (
             STATEMENT,
             lambda one: one["rest"][0].update(interaction=[{"code": "batch"}]),
-            ["rest[0].interaction is not interpreted"],
+            ["batch and transaction can only be offered together"],
         ),
         (
             STATEMENT,
