@@ -16,6 +16,13 @@ def test_mongodb_commits_transactions_with_majority(settings: Settings) -> None:
         assert (database["a"].count_documents({}), database["b"].count_documents({})) == (1, 1)
 
 
+def test_mongodb_does_not_log_what_slow_searches_ask(settings: Settings) -> None:
+    """A slow command would be logged with its values, the names of patients among them."""
+    an_hour = 3_600_000
+    with MongoClient[dict[str, object]](settings.mongodb_url) as client:
+        assert client["admin"].command({"profile": -1})["slowms"] >= an_hour
+
+
 def test_redis_never_evicts(settings: Settings) -> None:
     """Redis refuses writes rather than forget queued work."""
     assert settings.redis_url is not None
