@@ -33,6 +33,7 @@ from fhir_server.interactions.update import update
 from fhir_server.interactions.vread import vread
 from fhir_server.observability import configure_logging
 from fhir_server.operator_error import OperatorError
+from fhir_server.rest.alternatives import Alternatives
 from fhir_server.rest.bundle import Bundles
 from fhir_server.rest.dispatch import Dispatcher, Handler
 from fhir_server.rest.endpoint import TENANT, Authenticate, FhirEndpoint
@@ -199,7 +200,15 @@ def _dispatcher(
 ) -> Dispatcher:
     rules = ContentRules(registry, settings)
     handlers = _handlers(store, registry, settings, new_id, rules)
-    dispatcher = Dispatcher(store, registry, settings, new_id, handlers, operations.HANDLERS)
+    dispatcher = Dispatcher(
+        store,
+        registry,
+        settings,
+        new_id,
+        handlers,
+        operations.HANDLERS,
+        Alternatives(store, registry, settings),
+    )
     # The entries of a Bundle come back to the dispatcher that the Bundle went through.
     handlers[TRANSACTION] = Bundles(
         router,

@@ -1,9 +1,13 @@
 """What to offer when the time was taken: the next free Slots of the same Schedule."""
 
+import asyncio
+import time
+from collections.abc import Callable
 from datetime import datetime
+from typing import Final, NamedTuple
 
 from fhir_server.auth import policy
-from fhir_server.context import RequestContext
+from fhir_server.context import Principal, RequestContext
 from fhir_server.definitions.registry import Registry
 from fhir_server.fhir.canonicals import canonical
 from fhir_server.fhir.dates import format_instant
@@ -17,6 +21,16 @@ from fhir_server.store.store import Store
 MOST = 3
 EXTENSION = canonical("StructureDefinition", "alternative-slot")
 
+_SHARED_SECONDS: Final = 0.05
+_MOST_KNOWN: Final = 1_000
+
+_Key = tuple[str, Principal | None, str, datetime]
+
+
+class _Known(NamedTuple):
+    hints: asyncio.Task[list[FhirError]]
+    until: float
+
 
 class Alternative(Conflict):
     """A hint beside a refusal, not a refusal itself."""
@@ -24,42 +38,75 @@ class Alternative(Conflict):
     issue_type = "informational"
 
 
-async def offer_alternatives(
-    store: Store, registry: Registry, settings: Settings, ctx: RequestContext, taken: SlotTaken
-) -> FhirError:
-    """The refusal with up to three free Slots after the wanted time, as the caller may see them.
+class Alternatives:
+    """Finds what to offer; one per process.
 
-    The search is a courtesy: when it fails or is not allowed, the refusal goes out alone.
+    Many lose the race for the same Slot at the same moment. They share one search for a blink.
+
+    Args:
+        store: searches what the caller may see.
+        registry: the served types.
+        settings: bounds searches.
+        monotonic: seconds of a timer that never goes back.
     """
-    try:
-        policy.authorize(ctx.principal, "Slot", "search-type")
-        slots = await _free_slots(store, registry, settings, ctx, taken)
-    except FhirError:
-        return taken
-    hints = [_hint(slot) for slot in slots]
-    return Issues([taken, *hints]) if hints else taken
 
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        settings: Settings,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._settings = settings
+        self._monotonic = monotonic
+        self._known: dict[_Key, _Known] = {}
 
-async def _free_slots(
-    store: Store, registry: Registry, settings: Settings, ctx: RequestContext, taken: SlotTaken
-) -> list[Resource]:
-    # What overlaps the wanted time is no better than that.
-    earliest: datetime = max(taken.end, ctx.now)
-    request = parse_search(
-        registry.types["Slot"],
-        [
-            ("schedule", taken.schedule),
-            ("status", "free"),
-            ("start", f"ge{format_instant(earliest)}"),
-            ("_count", str(MOST)),
-        ],
-        base_url=ctx.base_url,
-        limits=settings,
-        now=ctx.now,
-        lenient=False,
-    )
-    page = await store.search(ctx, request)
-    return [slot.resource for slot in page.matches]
+    async def offer(self, ctx: RequestContext, taken: SlotTaken) -> FhirError:
+        """The refusal with up to three free Slots after the wanted time that the caller may see.
+
+        The search is a courtesy: when it fails or is not allowed, the refusal goes out alone.
+        """
+        try:
+            policy.authorize(ctx.principal, "Slot", "search-type")
+            hints = await self._hints(ctx, taken)
+        except FhirError:
+            return taken
+        return Issues([taken, *hints]) if hints else taken
+
+    async def _hints(self, ctx: RequestContext, taken: SlotTaken) -> list[FhirError]:
+        # What overlaps the wanted time is no better than that.
+        earliest = max(taken.end, ctx.now)
+        key = (ctx.tenant, ctx.principal, taken.schedule, earliest)
+        known = self._known.get(key)
+        if known is None or known.until <= self._monotonic():
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            task = asyncio.create_task(self._search(ctx, taken.schedule, earliest))
+            known = self._known[key] = _Known(task, self._monotonic() + _SHARED_SECONDS)
+        # Whoever hangs up must not cancel it for the others.
+        return await asyncio.shield(known.hints)
+
+    async def _search(
+        self, ctx: RequestContext, schedule: str, earliest: datetime
+    ) -> list[FhirError]:
+        request = parse_search(
+            self._registry.types["Slot"],
+            [
+                ("schedule", schedule),
+                ("status", "free"),
+                ("start", f"ge{format_instant(earliest)}"),
+                ("_count", str(MOST)),
+            ],
+            base_url=ctx.base_url,
+            limits=self._settings,
+            now=ctx.now,
+            lenient=False,
+        )
+        page = await self._store.search(ctx, request)
+        return [_hint(slot.resource) for slot in page.matches]
 
 
 def _hint(slot: Resource) -> FhirError:

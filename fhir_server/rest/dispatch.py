@@ -16,7 +16,7 @@ from fhir_server.fhir.exchange import Answer, Request, query_string
 from fhir_server.fhir.ids import IdSource
 from fhir_server.observability import REFUSED_BOOKINGS
 from fhir_server.operations import OperationHandler
-from fhir_server.rest.alternatives import offer_alternatives
+from fhir_server.rest.alternatives import Alternatives
 from fhir_server.rest.response import prefer
 from fhir_server.rest.router import OPERATION, TRANSACTION
 from fhir_server.scheduling.refusals import SlotTaken
@@ -45,6 +45,7 @@ class Dispatcher:
     Attributes:
         handlers: by interaction code.
         operations: by canonical URL.
+        alternatives: what to offer whoever comes too late.
     """
 
     store: Store
@@ -53,6 +54,7 @@ class Dispatcher:
     new_id: IdSource
     handlers: Mapping[str, Handler]
     operations: Mapping[str, OperationHandler]
+    alternatives: Alternatives
 
     async def dispatch(self, ctx: RequestContext, request: Request) -> Answer:
         """The answer to a request.
@@ -65,9 +67,7 @@ class Dispatcher:
         except SlotTaken as taken:
             REFUSED_BOOKINGS.labels(request.type).inc()
             await self._audit(ctx, request, taken.issue_type)
-            raise await offer_alternatives(
-                self.store, self.registry, self.settings, ctx, taken
-            ) from None
+            raise await self.alternatives.offer(ctx, taken) from None
         except FhirError as error:
             await self._audit(ctx, request, _issue_type(error))
             raise
