@@ -45,6 +45,12 @@ ADDRESSED: Final = ""
 RIGHTS_OF_OPERATION: Final[Mapping[str, tuple[tuple[str, str], ...]]] = MappingProxyType(
     {
         "book": (("Appointment", "create"), ("Appointment", "update")),
+        "hold": (("Appointment", "create"), ("Appointment", "update")),
+        "confirm": (("Appointment", "update"),),
+        "cancel": (("Appointment", "update"),),
+        "reschedule": (("Appointment", "update"),),
+        # Its answer tells what a booking would, so it takes the same rights.
+        "validate-booking": (("Appointment", "create"), ("Appointment", "update")),
         # Of what is stored it tells nothing but by a mode, whose right the operation demands.
         "validate": (),
     }

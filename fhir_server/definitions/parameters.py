@@ -62,7 +62,7 @@ def parse_parameters(
 ) -> Parameters:
     """The operation's inputs.
 
-    A resource in place of a Parameters resource is taken as the only parameter of its type. A
+    A resource in place of a Parameters resource is taken as the first parameter of its type. A
     parameter of type Resource is handed on as it is; whoever takes any resource judges it.
 
     Args:
@@ -122,7 +122,7 @@ def _flat(problem: FhirError) -> Sequence[FhirError]:
 def _wrapped(definition: OperationDefinition, resource: Resource) -> Resource:
     found = resource.get("resourceType")
     names = [one.name for one in definition.inputs if one.type in (found, "Resource")]
-    if len(names) != 1:
+    if not names:
         raise Structure(
             f"The body of ${definition.code} must be a Parameters resource",
             expression=["Parameters"],

@@ -3,36 +3,34 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from fhir_server.context import RequestContext
-from fhir_server.definitions.parameters import Invocation, Parameters
+from fhir_server.definitions.parameters import Invocation
 from fhir_server.definitions.registry import Registry
 from fhir_server.fhir.canonicals import canonical
 from fhir_server.fhir.exchange import Answer
 from fhir_server.fhir.ids import IdSource
 from fhir_server.operations.book import book
+from fhir_server.operations.cancel import cancel
+from fhir_server.operations.confirm import confirm
+from fhir_server.operations.hold import hold
+from fhir_server.operations.reschedule import reschedule
 from fhir_server.operations.validate import validate
+from fhir_server.operations.validate_booking import validate_booking
 from fhir_server.settings import Settings
 from fhir_server.store.store import Store
 
 OperationHandler = Callable[
     [Store, Settings, IdSource, RequestContext, Invocation], Awaitable[Answer]
 ]
-_Simple = Callable[[Store, IdSource, RequestContext, Parameters], Awaitable[Answer]]
 _R4 = "http://hl7.org/fhir/OperationDefinition/"
 
 
-def by_parameters(handler: _Simple) -> OperationHandler:
-    """The handler of an operation that needs to know nothing but its parameters."""
-
-    async def handle(
-        store: Store, _: Settings, new_id: IdSource, ctx: RequestContext, call: Invocation
-    ) -> Answer:
-        return await handler(store, new_id, ctx, call.parameters)
-
-    return handle
-
-
 HANDLERS: Mapping[str, OperationHandler] = {
-    canonical("OperationDefinition", "appointment-book"): by_parameters(book),
+    canonical("OperationDefinition", "appointment-book"): book,
+    canonical("OperationDefinition", "appointment-hold"): hold,
+    canonical("OperationDefinition", "appointment-confirm"): confirm,
+    canonical("OperationDefinition", "appointment-cancel"): cancel,
+    canonical("OperationDefinition", "appointment-reschedule"): reschedule,
+    canonical("OperationDefinition", "appointment-validate-booking"): validate_booking,
     f"{_R4}Resource-validate": validate,
 }
 

@@ -47,6 +47,29 @@ def plan_book(
     return Plan((written(logical_id, version, booked),), result=f"Appointment/{logical_id}")
 
 
+def plan_confirm(reference: str, view: View) -> Plan:
+    """Book a pending Appointment because everybody has agreed, whoever was still asked.
+
+    Args:
+        reference: the stored Appointment's.
+        view: the present.
+
+    Returns:
+        One write; `result` is `Appointment/<id>`.
+
+    Raises:
+        BusinessRule: the reference leads nowhere, it is not pending, or its time has passed.
+    """
+    logical_id, version, resource = source(reference, view, "", CONFIRMING)
+    _refuse_past(resource["start"], view)
+    booked = {**resource, "status": "booked"}
+    booked["participant"] = [
+        {**one, "status": "accepted"} if one.get("status") == "needs-action" else one
+        for one in resource["participant"]
+    ]
+    return Plan((written(logical_id, version, booked),), result=f"Appointment/{logical_id}")
+
+
 def written(logical_id: str, version: int, appointment: Resource) -> Write:
     """The write of an Appointment in place of that version; 0 for a new one."""
     if version:
@@ -74,6 +97,7 @@ class Purpose(NamedTuple):
 
 BOOKING: Final = Purpose("booked", lifecycle.BOOKABLE_STATUSES)
 HOLDING: Final = Purpose("held", lifecycle.BOOKABLE_STATUSES)
+CONFIRMING: Final = Purpose("confirmed", ("pending",))
 
 
 def source(

@@ -55,21 +55,46 @@ def extend(plan: Plan, view: View) -> Plan:
     if refused:
         refusals.refuse(refused)
     while True:
-        found, cases = _judge(draft)
-        lapsed = _lapsed(draft, found, cases)
+        found, cases, refused = _judge(draft)
+        if refused:
+            refusals.refuse(refused)
+        if not found.before:
+            _refuse_plainly(found, cases)
+        lapsed = _lapsed(draft, cases)
         if not lapsed:
             return draft.plan(_settle(draft, found, cases))
-        for logical_id in lapsed:
-            held = draft.before("Appointment", logical_id)
-            if held is not None:
-                draft.change("Appointment", logical_id, holds.lapse(held))
+        _end_holds(draft, lapsed)
 
 
-def _judge(draft: Draft) -> tuple[Claims, dict[str, SlotCase]]:
-    """The claims of the plan and the Slots whose time may change hands.
+def findings(plan: Plan, view: View) -> list[errors.FhirError]:
+    """Everything for which `extend` would refuse the plan; it stops at the first kind."""
+    draft = Draft(plan, view)
+    found, cases, refused = _judge(draft)
+    refused = [*holds.keep_true(draft), *moves.refused_moves(draft), *refused]
+    lapsed = _lapsed(draft, cases)
+    if lapsed:
+        _end_holds(draft, lapsed)
+        found, cases, _ = _judge(draft)
+    try:
+        _settle(draft, found, cases)
+    except errors.Issues as several:
+        refused += several.issues
+    except errors.FhirError as refusal:
+        refused.append(refusal)
+    return refused
 
-    Raises:
-        FhirError: what is wrong with the plan, whoever holds the time.
+
+def _end_holds(draft: Draft, lapsed: Iterable[str]) -> None:
+    for logical_id in lapsed:
+        held = draft.before("Appointment", logical_id)
+        if held is not None:
+            draft.change("Appointment", logical_id, holds.lapse(held))
+
+
+def _judge(draft: Draft) -> tuple[Claims, dict[str, SlotCase], list[errors.FhirError]]:
+    """The claims of the plan, the Slots whose time may change hands, and what is wrong with it.
+
+    The latter is so whoever holds the time.
     """
     found, refused = claims.decide(draft)
     for write in draft.writes("Schedule"):
@@ -78,20 +103,16 @@ def _judge(draft: Draft) -> tuple[Claims, dict[str, SlotCase]]:
     _prefetch_schedules(draft, cases)
     for case in cases:
         refused += _slot_refusals(draft, case)
-    if refused:
-        refusals.refuse(refused)
     moved = {case.id: case for case in cases if case.occupies and case.changed_element}
     for logical_id in found.slots:
         moved.setdefault(logical_id, slot_case.slot_case(draft, logical_id))
-    return found, moved
+    return found, moved, refused
 
 
-def _lapsed(draft: Draft, found: Claims, cases: Mapping[str, SlotCase]) -> list[str]:
+def _lapsed(draft: Draft, cases: Mapping[str, SlotCase]) -> list[str]:
     """The Appointments whose holds have lapsed and lie over time that changes hands."""
     if not cases:
         return []
-    if not found.before:
-        _refuse_plainly(found, cases)
     _prefetch_cells(draft, cases.values())
     times = {
         time for case in cases.values() for time in (case.time_before, case.time_after) if time
@@ -123,9 +144,16 @@ def _settle(draft: Draft, found: Claims, cases: Mapping[str, SlotCase]) -> tuple
         ):
             given_back += before
             taken += after
+    rewritten: tuple[CellWrite, ...] = ()
+    try:
+        rewritten = cells.rewrite(draft.view, given_back, taken)
+    except errors.Issues as several:
+        refused += several.issues
+    except errors.FhirError as refusal:
+        refused.append(refusal)
     if refused:
         refusals.refuse(refused)
-    return (*ledgers, *cells.rewrite(draft.view, given_back, taken))
+    return (*ledgers, *rewritten)
 
 
 def _refuse_plainly(found: Claims, cases: Mapping[str, SlotCase]) -> None:

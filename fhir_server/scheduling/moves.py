@@ -101,7 +101,7 @@ def _exchanged(draft: Draft, before: Resource, after: Resource) -> list[errors.F
                 "book anew."
             )
         ]
-    bound = sorted((gone - patients) & _schedule_actors(draft, after)) if gone - patients else ()
+    bound = sorted((gone - patients) & schedule_actors(draft, after)) if gone - patients else ()
     if not bound:
         return []
     return [
@@ -121,7 +121,7 @@ def _actors(appointment: Resource, base_url: str) -> frozenset[str]:
     return frozenset(actor for actor in found if actor is not None)
 
 
-def _schedule_actors(draft: Draft, appointment: Resource) -> frozenset[str]:
+def schedule_actors(draft: Draft, appointment: Resource) -> frozenset[str]:
     """The actors of the Schedules whose Slots the Appointment names."""
     base_url = draft.view.base_url
     ids = [slot.id for slot in named_slots(appointment, base_url) if slot.id is not None]

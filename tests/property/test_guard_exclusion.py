@@ -11,10 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from fhir_server.fhir.errors import FhirError, Transient
 from fhir_server.fhir.outcome import status_of
 from fhir_server.scheduling import refusals
-from fhir_server.scheduling.booking import plan_book
+from fhir_server.scheduling.booking import plan_book, plan_confirm
+from fhir_server.scheduling.cancelling import plan_cancel
 from fhir_server.scheduling.holding import HoldRules, plan_hold
 from fhir_server.scheduling.holds import plan_lapse
 from fhir_server.scheduling.plan import Plan, View, Write
+from fhir_server.scheduling.rescheduling import NewTime, plan_reschedule
+from fhir_server.scheduling.validation import Validated, plan_validation
 from tests.agenda import (
     Agenda,
     Stale,
@@ -183,6 +186,38 @@ class GuardMachine(RuleBasedStateMachine):
         taken = self.agenda.version("Appointment", logical_id) > 0
         source = f"Appointment/{logical_id}" if taken else asked
         self._act(lambda view: plan_hold(source, view, logical_id, HOLDS), later=later)
+
+    @rule(logical_id=ids, named=slot_references, later=st.booleans())
+    def reschedule(self, logical_id: str, named: list[str], later: bool) -> None:
+        """A $reschedule of whatever is there."""
+        time = NewTime(tuple({"reference": one} for one in named))
+        reference = f"Appointment/{logical_id}"
+        self._act(lambda view: plan_reschedule(reference, view, time=time), later=later)
+
+    @rule(logical_id=ids, confirm=st.booleans(), later=st.booleans())
+    def settle(self, logical_id: str, confirm: bool, later: bool) -> None:
+        """A $confirm or a $cancel of whatever is there."""
+        chosen = plan_confirm if confirm else plan_cancel
+        self._act(lambda view: chosen(f"Appointment/{logical_id}", view), later=later)
+
+    @rule(logical_id=ids, named=slot_references)
+    def validate(self, logical_id: str, named: list[str]) -> None:
+        """$validate-booking writes nothing and finds fault exactly when $book does."""
+        asked = appointment(*named, status="proposed", start=None)
+        taken = self.agenda.version("Appointment", logical_id) > 0
+        source = f"Appointment/{logical_id}" if taken else asked
+        before = self.agenda.copy()
+        plan = self.agenda.run(lambda view: plan_validation(source, view, logical_id))
+        assert (before.resources, before.cells) == (self.agenda.resources, self.agenda.cells)
+        assert isinstance(plan.result, Validated)
+        try:
+            self.agenda.decide(lambda view: plan_book(source, view, logical_id))
+        except FhirError as refused:
+            told = {(one.details, one.expression) for one in plan.result.refused}
+            for one in getattr(refused, "issues", (refused,)):
+                assert (one.details, one.expression) in told
+        else:
+            assert not plan.result.refused
 
     @rule(logical_id=ids, later=st.booleans())
     def sweep(self, logical_id: str, later: bool) -> None:

@@ -101,14 +101,17 @@ def test_resource_is_in_its_own_compartment(registry: Registry) -> None:
 
 
 def test_operation_definition_tells_its_parameters(registry: Registry) -> None:
-    """$book is invoked on the type Appointment and changes state."""
+    """$book is invoked on Appointments, the type or one of them, and changes state."""
     book = registry.operations[canonical("OperationDefinition", "appointment-book")]
     assert (book.types, book.system, book.on_type, book.on_instance, book.affects_state) == (
-        ("Appointment",), False, True, False, True,
+        ("Appointment",), False, True, True, True,
     )  # fmt: skip
     assert [(one.name, one.minimum, one.maximum, one.type) for one in book.inputs] == [
         ("appointment-resource", 0, 1, "Appointment"),
         ("appointment-reference", 0, 1, "Reference"),
+        ("appt-resource", 0, 1, "Appointment"),
+        ("appointment", 0, 1, "Appointment"),
+        ("appt-id", 0, 1, "uri"),
         ("comment", 0, 1, "string"),
     ]
     assert [(one.name, one.minimum, one.maximum) for one in book.outputs] == [("return", 1, 1)]
