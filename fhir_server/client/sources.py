@@ -27,6 +27,7 @@ RANK = {
     "Subscription": 9,
 }
 DEFAULT_RANK = 5
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 URN = re.compile(r"^urn:uuid:([0-9a-fA-F-]{36})$")
 
 
@@ -91,8 +92,9 @@ def _read_file(path: Path) -> Iterator[Item | Unreadable]:
 
 
 def _read_body(body: bytes, origin: str) -> Iterator[Item | Unreadable]:
+    body = body.removeprefix(_BYTE_ORDER_MARK)
     try:
-        resource = codec.parse(body.removeprefix(b"\xef\xbb\xbf"), max_depth=MAX_DEPTH)
+        resource = codec.parse(body, max_depth=MAX_DEPTH)
     except errors.FhirError as error:
         yield Unreadable(origin, error.diagnostics)
         return
@@ -115,22 +117,30 @@ def _read_bundle(bundle: Resource, origin: str) -> Iterator[Item | Unreadable]:
 
     So a Bundle can be loaded again without making its resources twice.
     """
-    entries = [e for e in bundle.get("entry") or [] if isinstance(e, dict)]
-    resources = [(e.get("fullUrl"), e["resource"]) for e in entries if _is_resource(e)]
+    entries = bundle.get("entry", [])
+    if not isinstance(entries, list):
+        yield Unreadable(f"{origin} Bundle.entry", "must be a list")
+        return
+    resources: list[tuple[int, Json, Resource]] = []
+    for number, entry in enumerate(entries):
+        if _is_resource(entry):
+            resources.append((number, entry.get("fullUrl"), entry["resource"]))
+        else:
+            yield Unreadable(f"{origin} Bundle.entry[{number}]", "holds no resource")
     renamed: dict[str, str] = {}
-    for url, resource in resources:
+    for _, url, resource in resources:
         known = URN.match(url) if isinstance(url, str) else None
         if known:
             resource["id"] = _id(resource) or known[1]
             renamed[str(url)] = f"{resource['resourceType']}/{resource['id']}"
-    for number, (_, resource) in enumerate(resources):
+    for number, _, resource in resources:
         _rename(resource, renamed)
         place = f"{origin} Bundle.entry[{number}]"
         yield Item(place, resource["resourceType"], _id(resource), codec.encode(resource))
 
 
 def _is_resource(entry: Json) -> bool:
-    resource = entry.get("resource")
+    resource = entry.get("resource") if isinstance(entry, dict) else None
     return isinstance(resource, dict) and isinstance(resource.get("resourceType"), str)
 
 
