@@ -14,6 +14,8 @@ from fhir_server.fhir.types import Resource
 from fhir_server.scheduling.plan import Action, Decide, Plan, Stored, View, Write
 
 _NO_ID = "An id has 1 to 64 of the characters A-Z, a-z, 0-9, - and ."
+# Legal ids, which clients take out of every address (RFC 3986, section 5.2.4).
+_DOTS = frozenset({".", ".."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ def check_body_id(resource_type: str, logical_id: str, resource: Resource) -> No
     """
     if not is_id(logical_id):
         raise Invalid(_NO_ID)
+    if logical_id in _DOTS:
+        raise Invalid(f"The id {logical_id} cannot be part of an address; choose another")
     if resource.get("resourceType") != resource_type:
         return  # told better when the shape is checked
     path = f"{resource_type}.id"

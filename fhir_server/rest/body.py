@@ -7,7 +7,12 @@ from typing import Any
 from fhir_server.fhir import codec
 from fhir_server.fhir.errors import Invalid, TooLarge
 from fhir_server.fhir.types import Json, Resource
-from fhir_server.rest.negotiation import check_form_body, check_json_body, is_json_patch
+from fhir_server.rest.negotiation import (
+    check_coding,
+    check_form_body,
+    check_json_body,
+    is_json_patch,
+)
 
 PATIENCE_SECONDS = 15.0
 """How long a part of a body may take; who sends nothing must not hold a connection for ever."""
@@ -91,6 +96,7 @@ class HttpBody:
         return None if value is None else value.decode("latin-1")
 
     async def _read(self) -> bytes:
+        check_coding(self._headers.get(b"content-encoding"))
         declared = self._headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > self._max_bytes:
             raise self._too_large()

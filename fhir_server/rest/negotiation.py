@@ -144,6 +144,19 @@ def is_json_patch(content_type: str | None) -> bool:
     return _media_type(content_type or "") == JSON_PATCH
 
 
+def check_coding(content_encoding: bytes | None) -> None:
+    """Refuse a body that is compressed.
+
+    Raises:
+        UnsupportedMediaType: it is.
+    """
+    if content_encoding is not None and content_encoding.lower() != b"identity":
+        coding = content_encoding.decode("latin-1")[:80]
+        raise UnsupportedMediaType(
+            f"Content-Encoding {coding} is not undone; send the body as it is"
+        )
+
+
 def check_form_body(content_type: str | None) -> None:
     """Refuse a search body that is no form.
 

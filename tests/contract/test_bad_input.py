@@ -1,5 +1,6 @@
 """Bad input: the status R4 demands, the place named, and nothing written."""
 
+import gzip
 import json
 
 import pytest
@@ -106,6 +107,16 @@ def test_bodies_of_other_types_are_415(client: Client, content_type: str | None)
 
 
 @pytest.mark.usefixtures("unchanged")
+def test_compressed_bodies_are_415(client: Client) -> None:
+    """A coding that is not undone is named, rather than called broken JSON."""
+    answer = client.send(
+        "POST", "Patient", gzip.compress(body_of(patient())), {"Content-Encoding": "gzip"}
+    )
+    assert answer.status == 415
+    assert "gzip" in answer.json["issue"][0]["diagnostics"]
+
+
+@pytest.mark.usefixtures("unchanged")
 def test_a_body_that_is_too_large_is_413(client: Client) -> None:
     """Whether its length is declared or not."""
     large = body_of(patient(language="x" * 200_000))
@@ -125,7 +136,7 @@ def test_a_body_that_is_too_large_is_413(client: Client) -> None:
 @pytest.mark.usefixtures("unchanged")
 def test_update_at_an_impossible_id_is_400(client: Client) -> None:
     """The grammar of ids is told."""
-    for logical_id in ("a_b", "a" * 65, "%20"):
+    for logical_id in ("a_b", "a" * 65, "%20", ".", ".."):
         answer = client.put(f"Patient/{logical_id}", patient(id=logical_id))
         assert answer.status == 400
         assert answer.codes == ["invalid"]
