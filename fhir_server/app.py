@@ -27,6 +27,7 @@ from fhir_server.interactions.delete import delete
 from fhir_server.interactions.history_instance import history_instance
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
+from fhir_server.interactions.search_system import search_system
 from fhir_server.interactions.search_type import search_type
 from fhir_server.interactions.transaction import transaction
 from fhir_server.interactions.update import update
@@ -228,6 +229,7 @@ def _handlers(
         "vread": partial(vread, store),
         "history-instance": partial(history_instance, store, settings),
         "search-type": partial(search_type, store, registry, settings),
+        "search-system": partial(search_system, store, registry, settings),
         "create": partial(create_interaction, store, rules, new_id),
         "update": partial(update, store, rules, new_id),
         "patch": partial(patch, store, rules),

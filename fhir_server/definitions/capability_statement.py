@@ -15,7 +15,7 @@ INTERACTIONS = frozenset(
 )
 """The interactions that the server can offer for a type."""
 
-SYSTEM_INTERACTIONS = frozenset({"transaction", "batch"})
+SYSTEM_INTERACTIONS = frozenset({"transaction", "batch", "search-system"})
 """The interactions that the server can offer on the base URL."""
 
 _TOGETHER = frozenset({"transaction", "batch"})

@@ -24,8 +24,8 @@ def compile_compartments(
         defects.refuse_unknown(artefact, _FIELDS)
         if not defects.require(artefact, "url", "code", "resource"):
             continue
-        if artefact.content.get("search"):
-            defects.add(artefact, "search in compartments is not interpreted")
+        if artefact.content.get("search") is not True:
+            defects.add(artefact, "search in compartments is always offered")
         own_type = artefact.content["code"]
         members: dict[str, tuple[str, ...]] = {own_type: ()}
         for entry in artefact.content["resource"]:

@@ -120,6 +120,7 @@ class Request(NamedTuple):
         operation: canonical URL of the OperationDefinition.
         pairs: decoded query (and form) parameters in order, `_format` and `_pretty` removed.
         headers: lower-case names and raw values, the last one of repeated headers.
+        compartment: `Type/id` of the compartment that is searched; empty for none.
     """
 
     interaction: str
@@ -130,6 +131,7 @@ class Request(NamedTuple):
     pairs: Pairs
     headers: Mapping[bytes, bytes]
     body: Body
+    compartment: str = ""
 
     def header(self, name: bytes) -> str | None:
         """A header's value by lower-case name."""

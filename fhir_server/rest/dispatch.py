@@ -28,7 +28,7 @@ Handler = Callable[[RequestContext, Request], Awaitable[Answer]]
 WRITES = frozenset({"create", "update", "patch", "delete", OPERATION})
 """Their success is audited inside their transaction; all else is audited here."""
 
-TAKE_PARAMETERS = frozenset({"search-type", "history-instance"})
+TAKE_PARAMETERS = frozenset({"search-type", "search-system", "history-instance"})
 """All others refuse parameters, lest a conditional update is taken for a plain one."""
 
 CONDITIONAL = frozenset({"update", "patch", "delete"})

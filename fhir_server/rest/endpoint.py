@@ -75,6 +75,8 @@ class FhirEndpoint:
             exchange.headers,
             self._bundle(exchange) if route.interaction == TRANSACTION else self._body(exchange),
         )
+        if route.compartment:
+            request = request._replace(compartment=route.compartment)
         answer = await self._dispatcher.dispatch(self._context(exchange, principal), request)
         return respond(answer, pretty=exchange.pretty)
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from fhir_server.definitions.registry import OperationDefinition, Registry, TypeDefinition
 from fhir_server.fhir.errors import FhirError, MethodNotAllowed, UnknownAddress
+from fhir_server.fhir.ids import is_id
 
 CAPABILITIES = "capabilities"
 SMART_CONFIGURATION = "smart-configuration"
 OPERATION = "operation"
 TRANSACTION = "transaction"
 """Stands for batches too: which of them it is, only the Bundle tells."""
+SEARCH_SYSTEM = "search-system"
 PUBLIC = frozenset({CAPABILITIES, SMART_CONFIGURATION})
 """Interactions that need no access token."""
 
@@ -26,6 +28,7 @@ class Route:
         interaction: FHIR's code, or one of the constants of this module.
         form: whether parameters may come as a form body.
         operation: canonical URL of the operation.
+        compartment: `Type/id` of the compartment that is searched.
     """
 
     interaction: str
@@ -34,6 +37,7 @@ class Route:
     version_id: str = ""
     form: bool = False
     operation: str = ""
+    compartment: str = ""
 
 
 _TYPE_LEVEL = {"GET": "search-type", "POST": "create"}
@@ -51,6 +55,7 @@ class Router:
     def __init__(self, registry: Registry) -> None:
         self._types = registry.types
         self._interactions = registry.interactions
+        self._compartments = frozenset(registry.compartments)
         self._operations: Mapping[tuple[str, str], OperationDefinition] = {
             (resource_type, definition.code): definition
             for definition in registry.operations.values()
@@ -70,6 +75,9 @@ class Router:
         """
         if method == "HEAD":
             method = "GET"
+        searched = self._search(method, segments)
+        if searched is not None:
+            return searched
         definition = self._types.get(segments[0]) if segments else None
         if definition is None:
             return self._system(method, segments)
@@ -90,6 +98,26 @@ class Router:
             case _:
                 raise _unknown(segments)
 
+    def _search(self, method: str, segments: list[str]) -> Route | None:
+        """A search of several types or in a compartment, if it is one."""
+        if segments[-1:] == ["_search"] and len(segments) != 2:
+            form, verb, place = True, "POST", segments[:-1]
+        else:
+            form, verb, place = False, "GET", segments
+        if method != verb:
+            return None
+        match place:
+            case [] if SEARCH_SYSTEM in self._interactions:
+                return Route(SEARCH_SYSTEM, form=form)
+            case [name, logical_id, searched] if name in self._compartments and is_id(logical_id):
+                compartment = f"{name}/{logical_id}"
+                if searched == "*":
+                    return Route(SEARCH_SYSTEM, form=form, compartment=compartment)
+                definition = self._types.get(searched)
+                if definition is not None and name in definition.compartments:
+                    return Route("search-type", searched, form=form, compartment=compartment)
+        return None
+
     def _second(self, method: str, definition: TypeDefinition, name: str, second: str) -> Route:
         if second.startswith("$"):
             return self._operation(method, second, Route(OPERATION, name))
@@ -103,17 +131,20 @@ class Router:
     def _system(self, method: str, segments: list[str]) -> Route:
         match segments:
             case []:
-                if TRANSACTION not in self._interactions:
-                    raise _not_allowed(method, "An interaction on the base URL", ())
-                if method != "POST":
-                    raise _not_allowed(method, "This interaction on the base URL", ("POST",))
+                offered = {"GET": SEARCH_SYSTEM, "POST": TRANSACTION}
+                allow = [verb for verb, code in offered.items() if code in self._interactions]
+                if method != "POST" or "POST" not in allow:
+                    raise _not_allowed(method, "This interaction on the base URL", allow)
                 return Route(TRANSACTION)
             case ["metadata"]:
                 return _only_get(method, CAPABILITIES)
             case [".well-known", "smart-configuration"]:
                 return _only_get(method, SMART_CONFIGURATION)
-            case ["_history" | "_search"]:
-                raise _not_allowed(method, "History or search over all types", ())
+            case ["_history"]:
+                raise _not_allowed(method, "The history of all types", ())
+            case ["_search"]:
+                allow = ["POST"] if SEARCH_SYSTEM in self._interactions else []
+                raise _not_allowed(method, "A search of all types", allow)
             case [name] if name.startswith("$"):
                 return self._operation(method, name, Route(OPERATION))
         raise _unknown(segments)

@@ -87,7 +87,7 @@ def parse_include(name: str, value: str, query: Query) -> Include:
         )
     source, code, target = parts if len(parts) == 3 else (*parts, ANY)
     found = Include(kind == REVINCLUDE, bool(colon), source, code, target)
-    problem = _problem(found, query.registry, query.definition.name)
+    problem = _problem(found, query.registry, "" if query.several else query.definition.name)
     if problem:
         raise NotSupported(f"{kind}: '{value[:64]}' is not supported; {problem}")
     return found

@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -45,8 +45,13 @@ class Cursor:
 
 def fingerprint(request: SearchRequest) -> bytes:
     """What a token is bound to: the type and the query as it was understood, without the page."""
-    pairs = [pair for pair in request.pairs_used if pair[0] != "_page"]
-    return hashlib.sha256(json.dumps([request.type, pairs]).encode()).digest()
+    return fingerprint_of([request.type, request.compartment], request.pairs_used)
+
+
+def fingerprint_of(searched: Sequence[Any], pairs: Sequence[Pair]) -> bytes:
+    """The same of any search, by what is searched and the query."""
+    kept = [pair for pair in pairs if pair[0] != "_page"]
+    return hashlib.sha256(json.dumps([searched, kept]).encode()).digest()
 
 
 def encode(secret: bytes, bound_to: bytes, position: Position, direction: Direction) -> str:

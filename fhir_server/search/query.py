@@ -16,9 +16,11 @@ class Query:
         now: when it is asked; `ap` measures from it.
         registry: the other types and the value sets; without it a search may ask of one type's
             own elements only.
+        several: whether other types are searched by the same query.
     """
 
     definition: TypeDefinition
     base_url: str
     now: datetime
     registry: Registry | None = None
+    several: bool = False

@@ -64,6 +64,7 @@ class SearchRequest:
         pairs_used: the query as it was understood, for the self link; parsing it again gives the
             same request.
         warnings: for a lenient client, what was left out.
+        compartment: `Type/id` of the compartment searched, which is among the clauses.
     """
 
     type: str
@@ -77,6 +78,7 @@ class SearchRequest:
     page_token: str | None
     pairs_used: tuple[Pair, ...]
     warnings: tuple[str, ...]
+    compartment: str = ""
 
 
 def parse_search(
@@ -88,6 +90,7 @@ def parse_search(
     now: datetime,
     lenient: bool = False,
     registry: Registry | None = None,
+    several: bool = False,
 ) -> SearchRequest:
     """Understand a query.
 
@@ -100,6 +103,7 @@ def parse_search(
         lenient: whether parameters that are not known are left out with a warning.
         registry: the other types and the value sets; without it the search can be judged on one
             resource alone, and what cannot is refused.
+        several: whether other types are searched by the same query.
 
     Raises:
         NotSupported: an unknown parameter, or a modifier, chain or prefix not offered.
@@ -112,7 +116,9 @@ def parse_search(
             f"{len(pairs)} search parameters are more than the {limits.max_search_parameters} "
             "allowed in one search"
         )
-    reader = _Reader(Query(type_definition, base_url, now, registry), limits, lenient=lenient)
+    reader = _Reader(
+        Query(type_definition, base_url, now, registry, several), limits, lenient=lenient
+    )
     for name, value in pairs:
         reader.read(name, value)
     return reader.request()
@@ -269,7 +275,8 @@ class _Reader:
         registry = self._query.registry
         if registry is None:
             raise NotSupported("_elements is not supported here: it selects nothing")
-        self._subset = parse_elements(value, registry.structures, self._query.definition.name)
+        searched = "" if self._query.several else self._query.definition.name
+        self._subset = parse_elements(value, registry.structures, searched)
         self._used.append(("_elements", value))
 
     def _read_page(self, value: str) -> None:

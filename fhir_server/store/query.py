@@ -86,19 +86,22 @@ async def search(
         Transient: the database cannot be reached or needed too long.
     """
     cursor = paging.cursor(secret, request)
-    wanted = _wanted(request, restriction)
+    wanted = wanted_of(request, restriction)
     if request.count == 0:
-        return Found((), await _count(database, request, wanted, milliseconds), None, None)
+        return Found((), await count_matches(database, request, wanted, milliseconds), None, None)
     page = _page(database, request, cursor, wanted, secret=secret, milliseconds=milliseconds)
     if request.total == "none":
         return await page
     # A page that holds all matches counts them by itself, but that is known only afterwards:
     # asking for both at once costs the least time.
-    found, total = await asyncio.gather(page, _count(database, request, wanted, milliseconds))
+    found, total = await asyncio.gather(
+        page, count_matches(database, request, wanted, milliseconds)
+    )
     return found._replace(total=total)
 
 
-def _wanted(request: SearchRequest, restriction: Restriction | None) -> list[Filter]:
+def wanted_of(request: SearchRequest, restriction: Restriction | None) -> list[Filter]:
+    """What all matches must fulfil, its chains resolved."""
     found = [mongo_filter(request), LIVE]
     if restriction is not None:
         found.append(restriction.mongo_filter())
@@ -153,7 +156,7 @@ async def _documents(
         return await find(
             database,
             request.type,
-            _all_of([*wanted, *after]),
+            all_of([*wanted, *after]),
             limit=limit,
             projection=projection,
             sort=sort,
@@ -163,7 +166,7 @@ async def _documents(
     if not is_selective(request.clauses):
         wanted = [*wanted, EVERYTHING]
     stages: list[Document] = [
-        {"$match": _all_of(wanted)},
+        {"$match": all_of(wanted)},
         {"$set": paging.computed_keys(request.sort)},
         *({"$match": one} for one in after),
         {"$sort": sort},
@@ -180,14 +183,19 @@ async def _documents(
     )
 
 
-async def _count(
+async def count_matches(
     database: Database, request: SearchRequest, wanted: list[Filter], milliseconds: int
 ) -> int:
+    """How many there are.
+
+    Raises:
+        Transient: the database cannot be reached or needed too long.
+    """
     if not is_selective(request.clauses):
         wanted = [*wanted, EVERYTHING]
     command: Document = {
         "count": request.type,
-        "query": _all_of(wanted),
+        "query": all_of(wanted),
         "maxTimeMS": milliseconds,
         "readConcern": MAJORITY,
     }
@@ -204,5 +212,6 @@ def _terms(document: Document) -> Sequence[str]:
     return found
 
 
-def _all_of(filters: list[Filter]) -> Filter:
+def all_of(filters: list[Filter]) -> Filter:
+    """A conjunction, without one when there is nothing to join."""
     return filters[0] if len(filters) == 1 else {"$and": filters}

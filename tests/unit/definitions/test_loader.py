@@ -273,8 +273,8 @@ def test_all_defects_are_told_at_once(root: Path, edit: Edit) -> None:
         ),
         (
             "profiles/CompartmentDefinition-device.json",
-            lambda one: one.update(search=True),
-            ["search in compartments is not interpreted"],
+            lambda one: one.update(search=False),
+            ["search in compartments is always offered"],
         ),
         (
             "profiles/CompartmentDefinition-device.json",

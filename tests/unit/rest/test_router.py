@@ -10,8 +10,8 @@ ALL = frozenset({"read", "vread", "update", "delete", "history-instance", "creat
 
 
 def definition(name: str, interactions: frozenset[str] = ALL) -> TypeDefinition:
-    """A served type."""
-    return TypeDefinition(name, interactions, {}, {}, update_create=True)
+    """A served type, in the compartment of a Patient."""
+    return TypeDefinition(name, interactions, {}, {"Patient": ("actor",)}, update_create=True)
 
 
 def operation(code: str, **changed: bool) -> OperationDefinition:
@@ -42,9 +42,9 @@ def router() -> Router:
                 "AuditEvent": definition("AuditEvent", frozenset({"read", "search-type"})),
             },
             operations={one.canonical: one for one in operations},
-            compartments=(),
+            compartments=("Patient",),
             structures=None,  # type: ignore[arg-type]
-            statement={},
+            statement={"rest": [{"interaction": [{"code": "search-system"}]}]},
             artefact_hash="",
         )
     )
@@ -56,6 +56,18 @@ def router() -> Router:
         ("GET", "metadata", Route("capabilities")),
         ("HEAD", "metadata", Route("capabilities")),
         ("GET", ".well-known/smart-configuration", Route("smart-configuration")),
+        ("POST", "_search", Route("search-system", form=True)),
+        ("GET", "Patient/1/*", Route("search-system", compartment="Patient/1")),
+        (
+            "POST",
+            "Patient/1/Appointment/_search",
+            Route("search-type", "Appointment", form=True, compartment="Patient/1"),
+        ),
+        (
+            "HEAD",
+            "Patient/1/Appointment",
+            Route("search-type", "Appointment", compartment="Patient/1"),
+        ),
         ("GET", "Appointment", Route("search-type", "Appointment")),
         ("POST", "Appointment", Route("create", "Appointment")),
         ("POST", "Appointment/_search", Route("search-type", "Appointment", form=True)),
@@ -84,10 +96,9 @@ def test_declared_interactions_have_a_route(
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("POST", "", ()),
-        ("GET", "", ()),
+        ("POST", "", ("GET", "HEAD")),
         ("GET", "_history", ()),
-        ("POST", "_search", ()),
+        ("GET", "_search", ("POST",)),
         ("POST", "metadata", ("GET", "HEAD")),
         ("PUT", "Appointment", ("GET", "HEAD", "POST")),
         ("DELETE", "Appointment", ("GET", "HEAD", "POST")),
