@@ -70,13 +70,16 @@ class Structures:
     Args:
         definitions: StructureDefinitions by type name.
         value_sets: the code system of each code, by the value set's URL.
+
+    Attributes:
+        value_sets: as given.
     """
 
     def __init__(
         self, definitions: Mapping[str, Resource], value_sets: Mapping[str, Mapping[str, str]]
     ) -> None:
         self._definitions = definitions
-        self._value_sets = value_sets
+        self.value_sets = value_sets
         self._compiled: dict[str, Structure] = {}
         self.resource_types = frozenset(value_sets.get(RESOURCE_TYPES, ()))
 
@@ -111,7 +114,7 @@ class Structures:
         Raises:
             KeyError: there is no such ValueSet artefact.
         """
-        return self._value_sets[value_set.partition("|")[0]]
+        return self.value_sets[value_set.partition("|")[0]]
 
     def add(self, structure: Structure) -> None:
         """Keeps a compiled structure."""

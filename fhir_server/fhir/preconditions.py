@@ -93,6 +93,21 @@ def write_condition(request: Request) -> WriteCondition:
     return WriteCondition(version=int(found[1]), exists=True)
 
 
+def names_etag(none_match: str, etag: str) -> bool:
+    """Whether an If-None-Match names this ETag (RFC 9110 §13.1.2: compared weakly).
+
+    Raises:
+        Invalid: it is not a list of ETags.
+    """
+    if none_match == "*":
+        return True
+    tags = [tag.strip() for tag in none_match.split(",")]
+    if not all(ANY_ETAG.fullmatch(tag) for tag in tags):
+        raise Invalid('If-None-Match must be a list of ETags, for example W/"3"')
+    own = etag.removeprefix("W/")
+    return any(tag.removeprefix("W/") == own for tag in tags)
+
+
 def is_unchanged(request: Request, version: int, last_modified: datetime) -> bool:
     """Whether the client holds this version already, so that 304 is the answer.
 
@@ -101,13 +116,7 @@ def is_unchanged(request: Request, version: int, last_modified: datetime) -> boo
     """
     none_match = request.header(b"if-none-match")
     if none_match is not None:
-        if none_match == "*":
-            return True
-        tags = [tag.strip() for tag in none_match.split(",")]
-        if not all(ANY_ETAG.fullmatch(tag) for tag in tags):
-            raise Invalid('If-None-Match must be a list of ETags, for example W/"3"')
-        own = f'"{version}"'
-        return any(tag.removeprefix("W/") == own for tag in tags)
+        return names_etag(none_match, format_etag(version))
     since = request.header(b"if-modified-since")
     if since is None:
         return False

@@ -1,11 +1,11 @@
 """The FHIR base as an endpoint: route, authenticate, negotiate, dispatch, respond."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from fhir_server.context import Clock, Principal, RequestContext
 from fhir_server.fhir.errors import FhirError, Invalid
 from fhir_server.fhir.exchange import Pairs, Request
-from fhir_server.interactions.capabilities import capabilities
+from fhir_server.interactions.capabilities import Document, capabilities
 from fhir_server.rest.body import HttpBody
 from fhir_server.rest.dispatch import Dispatcher
 from fhir_server.rest.middleware import Exchange
@@ -27,7 +27,7 @@ class FhirEndpoint:
     """Answers everything below the FHIR base.
 
     Args:
-        statement: the CapabilityStatement as served.
+        documents: what `/metadata` serves, by mode.
         smart_configuration: the SMART discovery document as served.
     """
 
@@ -39,7 +39,7 @@ class FhirEndpoint:
         authenticate: Authenticate,
         clock: Clock,
         *,
-        statement: bytes,
+        documents: Mapping[str, Document],
         smart_configuration: bytes,
     ) -> None:
         self._settings = settings
@@ -47,7 +47,7 @@ class FhirEndpoint:
         self._dispatcher = dispatcher
         self._authenticate = authenticate
         self._clock = clock
-        self._statement = statement
+        self._documents = documents
         self._smart_configuration = smart_configuration
         self._base_url = settings.fhir_base
 
@@ -103,8 +103,10 @@ class FhirEndpoint:
         request = Request(
             route.interaction, "", "", "", "", wanted.pairs, exchange.headers, self._body(exchange)
         )
-        response = respond(capabilities(self._statement, request), pretty=wanted.pretty)
-        return response._replace(headers=[*response.headers, _ANY_ORIGIN])
+        answer, etag = capabilities(self._documents, request)
+        response = respond(answer, pretty=wanted.pretty)
+        own = [(b"etag", etag.encode()), _ANY_ORIGIN]
+        return response._replace(headers=[*response.headers, *own])
 
     async def _pairs(self, exchange: Exchange, route: Route) -> Pairs:
         """The parameters, without those that only tell how the answer should look."""

@@ -1,6 +1,7 @@
 """capabilities (https://hl7.org/fhir/R4/http.html#capabilities) and SMART discovery."""
 
 import pytest
+from fhir.resources.R4B.terminologycapabilities import TerminologyCapabilities
 
 from fhir_server.fhir.ids import time_ordered_id
 from tests.contract.conftest import Client, Json, Server
@@ -31,10 +32,44 @@ def test_metadata_needs_no_token(anonymous: Client, server: Server) -> None:
     assert anonymous.send("HEAD", "metadata").status == 200
 
 
-@pytest.mark.parametrize(("query", "status"), [("mode=full", 200), ("mode=terminology", 400)])
-def test_metadata_modes(anonymous: Client, query: str, status: int) -> None:
-    """Only the full statement is offered."""
-    assert anonymous.get(f"metadata?{query}").status == status
+def test_metadata_modes(anonymous: Client, server: Server) -> None:
+    """The whole statement, its part about normative types, and the terminology."""
+    full = anonymous.get("metadata?mode=full")
+    assert full.json == anonymous.get("metadata").json
+    normative = anonymous.get("metadata?mode=normative").json
+    assert normative["resourceType"] == "CapabilityStatement"
+    types = [one["type"] for one in normative["rest"][0]["resource"]]
+    assert types == ["Binary", "Patient"]
+    assert all(one in full.json["rest"][0]["resource"] for one in normative["rest"][0]["resource"])
+    terminology = anonymous.get("metadata?mode=terminology").json
+    TerminologyCapabilities.model_validate(terminology)
+    assert terminology["implementation"]["url"] == server.base_url
+    known = [one["uri"] for one in terminology["codeSystem"]]
+    assert "http://hl7.org/fhir/slotstatus" in known
+    assert len(known) == len(set(known))
+
+
+@pytest.mark.parametrize("query", ["mode=", "mode=all", "mode=full&mode=full", "mode=Full"])
+def test_unknown_metadata_modes_are_refused(anonymous: Client, query: str) -> None:
+    """With those that there are."""
+    answer = anonymous.get(f"metadata?{query}")
+    assert answer.status == 400
+    assert answer.issues
+
+
+@pytest.mark.parametrize("mode", ["full", "normative", "terminology"])
+def test_metadata_is_not_sent_twice(anonymous: Client, mode: str) -> None:
+    """304 without a body to a client that has it; another mode is another document."""
+    first = anonymous.get(f"metadata?mode={mode}")
+    etag = first.headers["ETag"]
+    assert first.headers["Cache-Control"] == "private, no-cache"
+    for named in (etag, etag.removeprefix("W/"), f'"x", {etag}', "*"):
+        again = anonymous.get(f"metadata?mode={mode}", If_None_Match=named)
+        assert (again.status, again.body, again.headers["ETag"]) == (304, b"", etag)
+    other = "terminology" if mode == "full" else "full"
+    assert anonymous.get(f"metadata?mode={other}", If_None_Match=etag).status == 200
+    assert anonymous.get(f"metadata?mode={mode}", If_None_Match='W/"1"').status == 200
+    assert anonymous.get(f"metadata?mode={mode}", If_None_Match="nonsense").status == 400
 
 
 def test_metadata_is_negotiated(anonymous: Client) -> None:
