@@ -61,6 +61,28 @@ def test_since_leaves_out_older_versions(client: Client) -> None:
     assert "entry" not in client.get(f"{path}/_history?_since=2999-01-01T00:00:00Z").json
 
 
+def test_at_shows_what_was_current_then(client: Client) -> None:
+    """The version that was there when the period began, and those written in it."""
+    stored = client.created(patient())
+    path = f"Patient/{stored['id']}"
+    moments = [stored["meta"]["lastUpdated"]]
+    for _ in range(2):
+        time.sleep(0.005)  # each version must have a millisecond of its own
+        changed = client.put(path, patient(id=stored["id"])).json
+        moments.append(changed["meta"]["lastUpdated"])
+
+    def versions(query: str) -> list[str]:
+        found = client.get(f"{path}/_history?{query}").json.get("entry", [])
+        return [one["resource"]["meta"]["versionId"] for one in found]
+
+    assert [versions(f"_at={one}") for one in moments] == [["1"], ["2"], ["3"]]
+    assert versions("_at=2999") == ["3"]
+    assert versions("_at=1999") == []
+    assert versions(f"_at={moments[0][:10]}") == ["3", "2", "1"]
+    assert versions(f"_at={moments[2]}&_since={moments[2]}") == ["3"]
+    assert versions(f"_at={moments[0]}&_since={moments[1]}") == []
+
+
 @pytest.mark.parametrize(
     ("query", "code"),
     [
@@ -70,7 +92,9 @@ def test_since_leaves_out_older_versions(client: Client) -> None:
         ("_since=yesterday", "value"),
         ("_since=2026-01-01T00:00:00Z&_since=2026-01-01T00:00:00Z", "value"),
         ("_page=x", "value"),
-        ("_at=2026", "not-supported"),
+        ("_at=yesterday", "value"),
+        ("_at=2026&_at=2027", "value"),
+        ("_sort=_lastUpdated", "not-supported"),
         ("nonsense=1", "not-supported"),
     ],
 )
