@@ -11,11 +11,21 @@ from fhir_server.definitions.artefact import METADATA, Artefact, Defects
 from fhir_server.fhir.types import Json, Resource
 
 INTERACTIONS = frozenset(
-    {"read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type"}
+    {
+        "read",
+        "vread",
+        "update",
+        "patch",
+        "delete",
+        "history-instance",
+        "history-type",
+        "create",
+        "search-type",
+    }
 )
 """The interactions that the server can offer for a type."""
 
-SYSTEM_INTERACTIONS = frozenset({"transaction", "batch", "search-system"})
+SYSTEM_INTERACTIONS = frozenset({"transaction", "batch", "history-system", "search-system"})
 """The interactions that the server can offer on the base URL."""
 
 _TOGETHER = frozenset({"transaction", "batch"})

@@ -50,6 +50,34 @@ class HistoryEntry(NamedTuple):
     last_updated: datetime
     json: bytes
 
+    @classmethod
+    def of(cls, written: "Written") -> "HistoryEntry":
+        """The entry of a stored version."""
+        return cls(
+            written.type,
+            written.id,
+            written.version,
+            written.method,
+            written.last_updated,
+            written.json,
+        )
+
+
+class Written(Match, Protocol):
+    """A stored version, with how it came about."""
+
+    @property
+    def version(self) -> int:
+        """The version id."""
+
+    @property
+    def last_updated(self) -> datetime:
+        """When it was written."""
+
+    @property
+    def method(self) -> str:
+        """The HTTP method that wrote it."""
+
 
 class _Starts(dict[str, bytes]):
     """The first bytes of an entry, by resource type; made once per type and page."""

@@ -28,8 +28,16 @@ Handler = Callable[[RequestContext, Request], Awaitable[Answer]]
 WRITES = frozenset({"create", "update", "patch", "delete", OPERATION})
 """Their success is audited inside their transaction; all else is audited here."""
 
-TAKE_PARAMETERS = frozenset({"search-type", "search-system", "history-instance"})
+TAKE_PARAMETERS = frozenset(
+    {"search-type", "search-system", "history-instance", "history-type", "history-system"}
+)
 """All others refuse parameters, lest a conditional update is taken for a plain one."""
+
+JUDGED_WITHIN = frozenset({TRANSACTION, "history-system"})
+"""Need no right as a whole: a Bundle is judged entry by entry, the history type by type."""
+
+RIGHT_LIKE = {"history-type": "history-instance"}
+"""Interactions that need the same right as another."""
 
 CONDITIONAL = frozenset({"update", "patch", "delete"})
 """May name by criteria what they write."""
@@ -93,9 +101,9 @@ class Dispatcher:
         if request.interaction == OPERATION:
             code = self.registry.operations[request.operation].code
             policy.authorize_operation(ctx.principal, code, request.type)
-        elif request.interaction != TRANSACTION:
-            # A Bundle is judged entry by entry.
-            policy.authorize(ctx.principal, request.type, request.interaction)
+        elif request.interaction not in JUDGED_WITHIN:
+            like = RIGHT_LIKE.get(request.interaction, request.interaction)
+            policy.authorize(ctx.principal, request.type, like)
 
     async def _answer(self, ctx: RequestContext, request: Request) -> Answer:
         self.check(ctx, request)

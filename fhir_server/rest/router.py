@@ -125,7 +125,7 @@ class Router:
             route = Route("", name, form=True)
             return _declared(method, {"POST": "search-type"}, definition, route)
         if second == "_history":
-            raise _not_allowed(method, "The history of a whole type", ())
+            return _declared(method, {"GET": "history-type"}, definition, Route("", name))
         return _declared(method, _INSTANCE_LEVEL, definition, Route("", name, second))
 
     def _system(self, method: str, segments: list[str]) -> Route:
@@ -140,6 +140,8 @@ class Router:
                 return _only_get(method, CAPABILITIES)
             case [".well-known", "smart-configuration"]:
                 return _only_get(method, SMART_CONFIGURATION)
+            case ["_history"] if "history-system" in self._interactions:
+                return _only_get(method, "history-system")
             case ["_history"]:
                 raise _not_allowed(method, "The history of all types", ())
             case ["_search"]:

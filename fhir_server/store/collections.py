@@ -28,6 +28,7 @@ _SORTED = {"name": "main_date", "key": {"ix.s": 1, "_id": 1}, **_LIVE}
 _UPDATED = {"name": "updated", "key": {"ix.u": 1, "_id": 1}, **_LIVE}
 _POSITION = {"name": "position", "key": {"ix.g": "2dsphere"}}
 _VERSIONS = {"name": "versions", "key": {"id": 1, "v": -1}}
+_CHANGES = {"name": "changes", "key": {"t": -1, "v": -1, "_id": -1}}
 _CURRENT = [_TERMS, _DATES, _NUMBERS, _UPDATED]
 
 
@@ -70,7 +71,7 @@ class Collections:
             key = (database.name, resource_type)
             if key not in self._made:
                 await _create_indexes(database, resource_type, _indexes(resource_type))
-                await _create_indexes(database, history_of(resource_type), [_VERSIONS])
+                await _create_indexes(database, history_of(resource_type), [_VERSIONS, _CHANGES])
                 self._made.add(key)
 
 

@@ -1,7 +1,7 @@
 """The store: everything the server keeps, as the rest of the server sees it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from fhir_server.audit.record import Record
@@ -11,12 +11,14 @@ from fhir_server.decisions.criteria import Criteria, parse_criteria
 from fhir_server.definitions.registry import Registry
 from fhir_server.fhir.errors import Forbidden
 from fhir_server.fhir.exchange import Pairs
+from fhir_server.fhir.history_query import HistoryQuery
 from fhir_server.fhir.ids import IdSource, time_ordered_id
 from fhir_server.fhir.types import Resource
 from fhir_server.scheduling.plan import Decide
 from fhir_server.search.request import SearchRequest
 from fhir_server.settings import Settings
 from fhir_server.store.audit_log import AuditLog
+from fhir_server.store.changes import ChangePage, load_changes
 from fhir_server.store.collections import Collections
 from fhir_server.store.database import Connection
 from fhir_server.store.find import Database
@@ -185,6 +187,22 @@ class Store:
             return HistoryPage(tuple(page), current.version, next_before)
         admitted = tuple(one for one in page if _admits(restriction, one))
         return HistoryPage(admitted, None, next_before)
+
+    async def changes(
+        self, context: RequestContext, types: Sequence[str], query: HistoryQuery
+    ) -> ChangePage:
+        """The versions of all resources of some types, newest first.
+
+        Raises:
+            Forbidden: the token does not allow to read one of the types.
+            Invalid: the page is not one of this history.
+            Transient: the database cannot be reached.
+        """
+        restrictions = {
+            name: self._restriction(context, name, "history-instance") for name in types
+        }
+        secret = await self.secret(_PAGING)
+        return await load_changes(self.database(context.tenant), restrictions, query, secret=secret)
 
     async def search(self, context: RequestContext, request: SearchRequest) -> SearchPage:
         """A page of matches (https://hl7.org/fhir/R4/search.html).
