@@ -45,6 +45,8 @@ ADDRESSED: Final = ""
 RIGHTS_OF_OPERATION: Final[Mapping[str, tuple[tuple[str, str], ...]]] = MappingProxyType(
     {
         "book": (("Appointment", "create"), ("Appointment", "update")),
+        # What its criteria lead through is searched as well, each type by its own right.
+        "find": (("Slot", "search-type"), ("Schedule", "search-type")),
         "hold": (("Appointment", "create"), ("Appointment", "update")),
         "confirm": (("Appointment", "update"),),
         "cancel": (("Appointment", "update"),),

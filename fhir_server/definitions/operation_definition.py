@@ -4,7 +4,11 @@ from collections.abc import Collection
 
 from fhir_server.definitions.artefact import METADATA, Artefact, Defects
 from fhir_server.definitions.registry import OperationDefinition, OperationParameter
+from fhir_server.fhir.canonicals import canonical
 from fhir_server.fhir.types import Json
+
+ALIAS = canonical("StructureDefinition", "alias-of")
+"""The extension of a parameter that is another name of the one it tells."""
 
 _FIELDS = {
     **METADATA,
@@ -16,7 +20,10 @@ _FIELDS = {
     "system": None,
     "type": None,
     "instance": None,
-    "parameter": dict.fromkeys(("name", "use", "min", "max", "documentation", "type")),
+    "parameter": {
+        **dict.fromkeys(("name", "use", "min", "max", "documentation", "type", "searchType")),
+        "extension": None,
+    },
 }
 
 
@@ -49,6 +56,7 @@ def compile_operation(
         for parameter in content.get("parameter", ())
         if _is_sound(artefact, parameter, defects)
     ]
+    _check_aliases(artefact, parameters, defects)
     return OperationDefinition(
         code=content["code"],
         canonical=artefact.url,
@@ -81,6 +89,21 @@ def _is_sound(artefact: Artefact, parameter: Json, defects: Defects) -> bool:
     return not missing
 
 
+def _check_aliases(artefact: Artefact, parameters: list[Json], defects: Defects) -> None:
+    own = {one["name"]: one for one in parameters if one["use"] == "in" and not _alias(one)}
+    for one in parameters:
+        meant = _alias(one)
+        if meant and meant not in own:
+            defects.add(artefact, f"parameter {one['name']} is an alias of {meant}, which is none")
+        elif meant and (one["type"], one["min"]) != (own[meant]["type"], 0):
+            defects.add(artefact, f"parameter {one['name']} must be optional, with {meant}'s type")
+
+
+def _alias(parameter: Json) -> str:
+    extensions = parameter.get("extension", ())
+    return next((str(one["valueCode"]) for one in extensions if one["url"] == ALIAS), "")
+
+
 def _parameter(parameter: Json) -> OperationParameter:
     most = parameter["max"]
     return OperationParameter(
@@ -88,4 +111,6 @@ def _parameter(parameter: Json) -> OperationParameter:
         minimum=parameter["min"],
         maximum=None if most == "*" else int(most),
         type=parameter["type"],
+        search_type=parameter.get("searchType", ""),
+        alias_of=_alias(parameter),
     )

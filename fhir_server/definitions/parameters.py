@@ -1,5 +1,9 @@
 """A Parameters resource checked against its OperationDefinition, all problems at once.
 
+A string that is understood like a search parameter (`searchType`) may also come as the datatype
+that such a parameter searches: a token as code, Coding or CodeableConcept, a reference as uri or
+Reference. What is given under an alias counts for the parameter that it is another name of.
+
 https://hl7.org/fhir/R4/parameters.html, https://hl7.org/fhir/R4/operations.html#request
 """
 
@@ -16,7 +20,7 @@ from fhir_server.fhir.exchange import Pairs
 from fhir_server.fhir.types import Json, Resource
 
 Parameters = Mapping[str, Sequence[Json]]
-"""The values given, by parameter name; absent parameters have no values."""
+"""The values given, by parameter name; absent parameters have no values, aliases no entry."""
 
 _Read = Callable[[], Json]
 
@@ -26,6 +30,12 @@ _JSON_TYPE: Mapping[str, type] = {
     "positiveInt": int,
     "unsignedInt": int,
 }
+_ALSO: Mapping[str, tuple[str, ...]] = {
+    "token": ("code", "uri", "Coding", "CodeableConcept"),
+    "reference": ("uri", "Reference"),
+    "dateTime": ("instant", "date"),
+}
+"""The datatypes in which a value may come as well, by search type or datatype."""
 _BOOLEANS = {"true": True, "false": False}
 _INTEGER = re.compile(r"-?[0-9]{1,10}")
 _WITH_ZONE = frozenset({"instant", "dateTime"})
@@ -76,7 +86,7 @@ def parse_parameters(
     """
     inputs = {one.name: one for one in definition.inputs}
     problems: list[FhirError] = []
-    values: dict[str, list[Json]] = {name: [] for name in inputs}
+    values: dict[str, list[Json]] = {one.name: [] for one in definition.inputs if not one.alias_of}
     for name, read in (*_in_body(registry, definition, resource), *_in_url(inputs, pairs)):
         value = None
         try:
@@ -84,8 +94,8 @@ def parse_parameters(
         except FhirError as problem:
             # It is there, though wrong: it counts, so that it is not reported as missing too.
             problems.append(problem)
-        if name in values:
-            values[name].append(value)
+        if name in inputs:
+            values[inputs[name].alias_of or name].append(value)
     problems += _cardinality(definition, values)
     if len(problems) == 1:
         raise problems[0]
@@ -141,18 +151,31 @@ def _value(
         raise NotSupported(_unknown(name, inputs), expression=[path])
     if declared.type[:1].isupper() and declared.type in {*registry.types, "Resource"}:
         return _resource(registry, declared, entry, path)
-    key = "value" + declared.type[:1].upper() + declared.type[1:]
-    if key not in entry:
-        raise Value(f"{name} must be given as {key}", expression=[path])
-    kind = _JSON_TYPE.get(declared.type, dict if declared.type[:1].isupper() else str)
+    datatype = _datatype(declared, entry, path)
+    key = _key(datatype)
+    kind = _JSON_TYPE.get(datatype, dict if datatype[:1].isupper() else str)
     if type(entry[key]) is not kind:
-        raise Value(f"{name} is not a {declared.type}", expression=[f"{path}.{key}"])
-    primitive = PRIMITIVES.get(declared.type)
-    if primitive is None and declared.type in registry.structures:
-        validate_value(registry, declared.type, entry[key], f"{path}.{key}")
+        raise Value(f"{name} is not a {datatype}", expression=[f"{path}.{key}"])
+    primitive = PRIMITIVES.get(datatype)
+    if primitive is None and datatype in registry.structures:
+        validate_value(registry, datatype, entry[key], f"{path}.{key}")
     elif primitive is not None and not primitive.is_legal(entry[key]):
         raise Value(f"{name} must be {primitive.meaning}", expression=[f"{path}.{key}"])
     return entry[key]
+
+
+def _datatype(declared: OperationParameter, entry: Json, path: str) -> str:
+    """The datatype in which a value comes."""
+    offered = (declared.type, *_ALSO.get(declared.search_type or declared.type, ()))
+    for one in offered:
+        if _key(one) in entry:
+            return one
+    keys = " or ".join(map(_key, offered))
+    raise Value(f"{declared.name} must be given as {keys}", expression=[path])
+
+
+def _key(datatype: str) -> str:
+    return "value" + datatype[:1].upper() + datatype[1:]
 
 
 def _of_url(inputs: Mapping[str, OperationParameter], name: str, text: str) -> Json:
@@ -201,6 +224,8 @@ def _cardinality(
 ) -> list[FhirError]:
     problems: list[FhirError] = []
     for one in definition.inputs:
+        if one.alias_of:
+            continue
         count = len(values[one.name])
         where = [f"Parameters.parameter.where(name='{one.name}')"]
         if count < one.minimum:

@@ -11,6 +11,7 @@ from fhir_server.fhir.ids import IdSource
 from fhir_server.operations.book import book
 from fhir_server.operations.cancel import cancel
 from fhir_server.operations.confirm import confirm
+from fhir_server.operations.find import find
 from fhir_server.operations.hold import hold
 from fhir_server.operations.reschedule import reschedule
 from fhir_server.operations.validate import validate
@@ -26,6 +27,7 @@ _R4 = "http://hl7.org/fhir/OperationDefinition/"
 
 HANDLERS: Mapping[str, OperationHandler] = {
     canonical("OperationDefinition", "appointment-book"): book,
+    canonical("OperationDefinition", "appointment-find"): find,
     canonical("OperationDefinition", "appointment-hold"): hold,
     canonical("OperationDefinition", "appointment-confirm"): confirm,
     canonical("OperationDefinition", "appointment-cancel"): cancel,
