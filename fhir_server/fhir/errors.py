@@ -6,12 +6,12 @@ them (https://hl7.org/fhir/R4/http.html#rejecting-updates, https://hl7.org/fhir/
     FhirError
       Structure, Required, Value, CodeInvalid, TooLong      the content breaks base R4
       Invalid                                               the request itself is malformed
-      Invariant, BusinessRule                               the content breaks a constraint or a rule of ours
+      Invariant, BusinessRule                               it breaks a constraint or our rules
       NotFound, Deleted                                     nothing (any more) at that address
       NotSupported, MethodNotAllowed                        not offered here
       NotAcceptable, UnsupportedMediaType, TooLarge         the wire format or its size
       TooCostly                                             more work than is done for one request
-      Conflict                                              the present state forbids it (a taken slot)
+      Conflict                                              the state forbids it (a taken slot)
       VersionConflict, MultipleMatches                      a precondition failed
       Login, Forbidden                                      who asks
       Throttled, Transient                                  try again later
