@@ -53,6 +53,9 @@ RIGHTS_OF_OPERATION: Final[Mapping[str, tuple[tuple[str, str], ...]]] = MappingP
         "reschedule": (("Appointment", "update"),),
         # Its answer tells what a booking would, so it takes the same rights.
         "validate-booking": (("Appointment", "create"), ("Appointment", "update")),
+        "meta": ((ADDRESSED, "read"),),
+        "meta-add": ((ADDRESSED, "update"),),
+        "meta-delete": ((ADDRESSED, "update"),),
         # Of what is stored it tells nothing but by a mode, whose right the operation demands.
         "validate": (),
     }

@@ -14,7 +14,9 @@ from fhir_server.operations.confirm import confirm
 from fhir_server.operations.find import find
 from fhir_server.operations.hold import hold
 from fhir_server.operations.reschedule import reschedule
+from fhir_server.operations.meta import meta, meta_add, meta_delete
 from fhir_server.operations.validate import validate
+from fhir_server.operations.meta import meta, meta_add, meta_delete
 from fhir_server.operations.validate_booking import validate_booking
 from fhir_server.settings import Settings
 from fhir_server.store.store import Store
@@ -33,6 +35,9 @@ HANDLERS: Mapping[str, OperationHandler] = {
     canonical("OperationDefinition", "appointment-cancel"): cancel,
     canonical("OperationDefinition", "appointment-reschedule"): reschedule,
     canonical("OperationDefinition", "appointment-validate-booking"): validate_booking,
+    f"{_R4}Resource-meta": meta,
+    f"{_R4}Resource-meta-add": meta_add,
+    f"{_R4}Resource-meta-delete": meta_delete,
     f"{_R4}Resource-validate": validate,
 }
 
