@@ -53,6 +53,8 @@ RIGHTS_OF_OPERATION: Final[Mapping[str, tuple[tuple[str, str], ...]]] = MappingP
         "reschedule": (("Appointment", "update"),),
         # Its answer tells what a booking would, so it takes the same rights.
         "validate-booking": (("Appointment", "create"), ("Appointment", "update")),
+        # Every other type is told as far as the token may search it.
+        "everything": (("Patient", "read"),),
         "meta": ((ADDRESSED, "read"),),
         "meta-add": ((ADDRESSED, "update"),),
         "meta-delete": ((ADDRESSED, "update"),),

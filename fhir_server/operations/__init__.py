@@ -14,8 +14,10 @@ from fhir_server.operations.confirm import confirm
 from fhir_server.operations.find import find
 from fhir_server.operations.hold import hold
 from fhir_server.operations.reschedule import reschedule
+from fhir_server.operations.everything import everything
 from fhir_server.operations.meta import meta, meta_add, meta_delete
 from fhir_server.operations.validate import validate
+from fhir_server.operations.everything import everything
 from fhir_server.operations.meta import meta, meta_add, meta_delete
 from fhir_server.operations.validate_booking import validate_booking
 from fhir_server.settings import Settings
@@ -35,6 +37,7 @@ HANDLERS: Mapping[str, OperationHandler] = {
     canonical("OperationDefinition", "appointment-cancel"): cancel,
     canonical("OperationDefinition", "appointment-reschedule"): reschedule,
     canonical("OperationDefinition", "appointment-validate-booking"): validate_booking,
+    f"{_R4}Patient-everything": everything,
     f"{_R4}Resource-meta": meta,
     f"{_R4}Resource-meta-add": meta_add,
     f"{_R4}Resource-meta-delete": meta_delete,
