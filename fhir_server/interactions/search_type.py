@@ -3,8 +3,8 @@
 from fhir_server.context import RequestContext
 from fhir_server.definitions.registry import Registry
 from fhir_server.fhir.exchange import Answer, Request
-from fhir_server.interactions.searchset import Asked, searchset
 from fhir_server.search.request import parse_search
+from fhir_server.search.searchset import Asked, searchset
 from fhir_server.search.several import within
 from fhir_server.settings import Settings
 from fhir_server.store.store import Store

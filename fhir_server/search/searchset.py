@@ -1,7 +1,7 @@
 """The Bundle that answers a search (https://hl7.org/fhir/R4/search.html#return)."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from fhir_server.definitions.registry import Registry
 from fhir_server.definitions.subset import Subset, shown
@@ -10,8 +10,66 @@ from fhir_server.fhir.codec import encode
 from fhir_server.fhir.exchange import Answer, query_string
 from fhir_server.fhir.types import Resource
 from fhir_server.search.request import Pair, SearchRequest
-from fhir_server.store.query import SearchPage
-from fhir_server.store.stored import StoredVersion
+
+
+class Version(Protocol):
+    """A stored version of a resource."""
+
+    @property
+    def type(self) -> str:
+        """The resource type."""
+
+    @property
+    def id(self) -> str:
+        """The logical id."""
+
+    @property
+    def json(self) -> bytes:
+        """The resource as served."""
+
+    @property
+    def acl(self) -> Sequence[str]:
+        """The compartments it is in."""
+
+    @property
+    def resource(self) -> Resource:
+        """The parsed resource."""
+
+
+class Included(Protocol):
+    """What stands beside the matches."""
+
+    @property
+    def versions(self) -> Sequence[Version]:
+        """In the order shown."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was left out."""
+
+
+class Page(Protocol):
+    """A page of matches as the store finds it."""
+
+    @property
+    def matches(self) -> Sequence[Version]:
+        """In the order asked for."""
+
+    @property
+    def total(self) -> int | None:
+        """How many there are on all pages, when asked for."""
+
+    @property
+    def next(self) -> str | None:
+        """The value of `_page` for the next page."""
+
+    @property
+    def previous(self) -> str | None:
+        """The same for the page before."""
+
+    @property
+    def included(self) -> Included:
+        """What stands beside the matches."""
 
 
 class Asked(NamedTuple):
@@ -30,7 +88,7 @@ class Asked(NamedTuple):
     request: SearchRequest
 
 
-def searchset(registry: Registry, asked: Asked, page: SearchPage) -> Answer:
+def searchset(registry: Registry, asked: Asked, page: Page) -> Answer:
     """200 with a page of matches, what stands beside them, and the links to other pages."""
     subset = asked.request.subset
     body = bundles.searchset(
@@ -54,7 +112,7 @@ class _Part(NamedTuple):
 
 
 def _shown(
-    registry: Registry, subset: Subset | None, found: Sequence[StoredVersion]
+    registry: Registry, subset: Subset | None, found: Sequence[Version]
 ) -> Iterable[bundles.Match]:
     if subset is None:
         return found
@@ -69,7 +127,7 @@ def _of_included(subset: Subset | None) -> Subset | None:
     return None if subset is not None and subset.elements else subset
 
 
-def _links(asked: Asked, page: SearchPage) -> bundles.Links:
+def _links(asked: Asked, page: Page) -> bundles.Links:
     used = query_string([pair for pair in asked.pairs_used if pair[0] != "_page"])
     links: list[tuple[str, str]] = []
     for relation, token in (
@@ -85,7 +143,7 @@ def _links(asked: Asked, page: SearchPage) -> bundles.Links:
     return links
 
 
-def _warnings(request: SearchRequest, page: SearchPage) -> Resource | None:
+def _warnings(request: SearchRequest, page: Page) -> Resource | None:
     issues = [
         {"severity": "warning", "code": "not-supported", "diagnostics": text}
         for text in request.warnings
