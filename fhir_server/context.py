@@ -31,6 +31,19 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """By which a repeated request is known.
+
+    Attributes:
+        id: a digest of the client and its key.
+        digest: of what is asked; the same key with another one is refused.
+    """
+
+    id: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class RequestContext:
     """What every layer needs to know of a request.
 
@@ -40,6 +53,7 @@ class RequestContext:
         principal: who asks; None only for anonymous routes.
         now: the instant the request arrived, aware, UTC, whole milliseconds.
         request_id: echoed as X-Request-Id, in logs and audit.
+        idempotency: the key, if the request has one.
     """
 
     tenant: str
@@ -48,3 +62,4 @@ class RequestContext:
     now: datetime
     request_id: str
     address: str = field(default="")
+    idempotency: IdempotencyKey | None = None

@@ -4,7 +4,7 @@ HTTP requests and entries of a batch enter here alike.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fhir_server.audit.record import access_record
 from fhir_server.auth import policy
@@ -17,6 +17,7 @@ from fhir_server.fhir.ids import IdSource
 from fhir_server.observability import REFUSED_BOOKINGS
 from fhir_server.operations import OperationHandler
 from fhir_server.rest.alternatives import Alternatives
+from fhir_server.rest.idempotency import HEADER, ReadBody, idempotency_key
 from fhir_server.rest.response import prefer
 from fhir_server.rest.router import OPERATION, TRANSACTION
 from fhir_server.scheduling.refusals import SlotTaken
@@ -107,6 +108,12 @@ class Dispatcher:
 
     async def _answer(self, ctx: RequestContext, request: Request) -> Answer:
         self.check(ctx, request)
+        if HEADER in request.headers and self._takes_key(request):
+            # One with an empty body is known by its address alone.
+            asked = await request.body.resource() if _has_body(request) else {}
+            key = idempotency_key(ctx, request, asked)
+            ctx = replace(ctx, idempotency=key)
+            request = request._replace(body=ReadBody(asked))
         if request.interaction != OPERATION:
             return await self.handlers[request.interaction](ctx, request)
         definition = self.registry.operations[request.operation]
@@ -115,6 +122,11 @@ class Dispatcher:
         call = Invocation(definition, request.type, request.id, parameters, request.pairs)
         handler = self.operations[request.operation]
         return await handler(self.store, self.settings, self.new_id, ctx, call)
+
+    def _takes_key(self, request: Request) -> bool:
+        return request.interaction == "create" or (
+            request.interaction == OPERATION and self._writes(request)
+        )
 
     def _takes_parameters(self, request: Request) -> bool:
         if request.interaction == OPERATION:

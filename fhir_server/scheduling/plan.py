@@ -140,6 +140,7 @@ class Plan:
     Attributes:
         result: handed back to the caller of the store, untouched.
         holds: which of the written Appointments are holds; the guard sees to it.
+        receipt: id and digest of the idempotency key that it is written for.
         locks: names, told by the criteria that the decision has searched by; of all plans that
             share one and were decided on the same present only one is written.
     """
@@ -148,6 +149,7 @@ class Plan:
     cells: tuple[CellWrite, ...] = ()
     result: object = None
     holds: tuple[Hold, ...] = ()
+    receipt: tuple[str, str] | None = None
     locks: tuple[str, ...] = ()
 
 

@@ -25,6 +25,7 @@ WRONG_STATUS: Final = "wrong-status"
 NOT_A_PARTICIPANT: Final = "not-a-participant"
 COUNTER_PROPOSAL: Final = "counter-proposal"
 ENDED: Final = "ended"
+IDEMPOTENCY_KEY_REUSED: Final = "idempotency-key-reused"
 HELD: Final = "held"
 HOLD_LAPSED: Final = "hold-lapsed"
 HOLD_LIMIT: Final = "hold-limit"
@@ -47,6 +48,7 @@ REASONS: Final = (
     NOT_A_PARTICIPANT,
     COUNTER_PROPOSAL,
     ENDED,
+    IDEMPOTENCY_KEY_REUSED,
     HELD,
     HOLD_LAPSED,
     HOLD_LIMIT,

@@ -10,7 +10,7 @@ from typing import Any
 from pymongo.errors import OperationFailure, PyMongoError
 
 from fhir_server.search.main_date import main_date
-from fhir_server.store import cells, locks
+from fhir_server.store import cells, locks, receipts
 from fhir_server.store.errors import translate
 from fhir_server.store.find import Database
 
@@ -66,6 +66,7 @@ class Collections:
                 await _create(database, name)
             await _create_indexes(database, cells.COLLECTION, [cells.EXPIRING])
             await _create_indexes(database, locks.COLLECTION, [locks.INDEX])
+            await _create_indexes(database, receipts.COLLECTION, [receipts.INDEX])
             self._made.add(shared)
         for resource_type in types:
             key = (database.name, resource_type)

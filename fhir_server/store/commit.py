@@ -27,6 +27,7 @@ from fhir_server.store.find import Database
 from fhir_server.store.locks import COLLECTION as LOCKS
 from fhir_server.store.locks import LockWrite
 from fhir_server.store.locks import to_document as lock_document
+from fhir_server.store.receipts import COLLECTION as RECEIPTS
 
 Document = dict[str, Any]
 
@@ -83,6 +84,7 @@ class Batch:
     cells: list[CellWrite] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     locks: list[LockWrite] = field(default_factory=list)
+    receipts: list[Document] = field(default_factory=list)
     amendments: list[Amendment] = field(default_factory=list)
     size: int = 0
 
@@ -111,6 +113,7 @@ async def commit(client: AsyncMongoClient[Document], database: Database, batch: 
 
 async def _write(database: Database, session: AsyncClientSession, batch: Batch) -> None:
     """What others compete for comes first: a group that was overtaken wastes the least work."""
+    await _insert(database, session, RECEIPTS, batch.receipts)
     await _write_locks(database, session, batch)
     await _write_cells(database, session, batch.cells)
     by_type: dict[str, list[NewVersion]] = {}

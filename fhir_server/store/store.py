@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from fhir_server.audit.record import Record
+from fhir_server.audit.record import Record, access_record
 from fhir_server.auth.restrictions import Restriction, Restrictions
 from fhir_server.context import Clock, RequestContext, system_clock
 from fhir_server.decisions.criteria import Criteria, parse_criteria
 from fhir_server.definitions.registry import Registry
-from fhir_server.fhir.errors import Forbidden
+from fhir_server.fhir.errors import Forbidden, Transient
 from fhir_server.fhir.exchange import Pairs
 from fhir_server.fhir.history_query import HistoryQuery
 from fhir_server.fhir.ids import IdSource, time_ordered_id
@@ -26,6 +26,7 @@ from fhir_server.store.group_commit import GroupCommit
 from fhir_server.store.history import HistoryPage, load_version, load_versions
 from fhir_server.store.index_version import check_index
 from fhir_server.store.query import SearchPage
+from fhir_server.store.receipts import Receipt, Replay, once, result_of
 from fhir_server.store.refusals import deleted, not_found, version_not_found
 from fhir_server.store.resources import CoalescedReads
 from fhir_server.store.searches import Searches
@@ -257,7 +258,33 @@ class Store:
             Transient: the database cannot be reached or too many compete; nothing was written
                 unless the diagnostics say that it is not known.
         """
-        return await self._writes.run(context, decide, interaction, aims)
+        committed = await self._writes.run(context, once(context, decide), interaction, aims)
+        if not isinstance(committed.result, Replay):
+            return committed
+        return await self._repeated(context, committed.result.receipt, interaction)
+
+    async def _repeated(
+        self, context: RequestContext, receipt: Receipt, interaction: str
+    ) -> Committed:
+        """What was committed when the idempotency key came first."""
+        version = await load_version(
+            self.database(context.tenant), receipt.type, receipt.logical_id, receipt.version
+        )
+        if version is None:
+            # A decision sees what a majority is about to hold; the history shows what it holds.
+            raise Transient("The first request with this Idempotency-Key is not yet complete.")
+        await self.record_access(
+            access_record(
+                context,
+                interaction,
+                resource_type=version.type,
+                logical_id=version.id,
+                version=version.version,
+                outcome="repeated",
+                compartments=version.acl,
+            )
+        )
+        return Committed((version,), result_of(receipt))
 
     def criteria(
         self,

@@ -10,7 +10,7 @@ from fhir_server.definitions.registry import Registry
 from fhir_server.fhir.errors import FhirError, Forbidden, Invalid, VersionConflict
 from fhir_server.scheduling.guard import extend
 from fhir_server.scheduling.plan import Decide, Plan, Write
-from fhir_server.store import cells, commit, locks
+from fhir_server.store import cells, commit, locks, receipts
 from fhir_server.store.collections import Collections
 from fhir_server.store.commit import Batch
 from fhir_server.store.database import Connection
@@ -208,6 +208,9 @@ class Transactions:
         batch.versions += versions
         batch.cells += decided.plan.cells
         batch.locks += decided.locks
+        if decided.plan.receipt is not None:
+            first = versions[0].version
+            batch.receipts.append(receipts.to_document(decided.plan, first, batch.at))
         batch.size += sum(len(one.version.json) for one in versions)
         batch.records += [
             access_record(
@@ -274,6 +277,8 @@ def _decided(member: Member, plan: Plan, own: int, snapshot: Snapshot, view: Mem
         _check_expectation(one, snapshot)
     writes.update((cells.COLLECTION, one.id) for one in plan.cells)
     writes.update((locks.COLLECTION, name) for name in plan.locks)
+    if plan.receipt is not None:
+        writes.add((receipts.COLLECTION, plan.receipt[0]))
     taken = tuple(LockWrite(name, snapshot.locks[name]) for name in sorted(set(plan.locks)))
     return Decided(member, plan, own, snapshot, writes, view.reads | writes, taken)
 

@@ -15,6 +15,9 @@ from fhir_server.store.cells import from_document as cell_from_document
 from fhir_server.store.find import LOCAL, Database, find, find_by_ids
 from fhir_server.store.locks import COLLECTION as LOCKS
 from fhir_server.store.matches import Matches, find_matches
+from fhir_server.store.receipts import COLLECTION as RECEIPTS
+from fhir_server.store.receipts import Receipt
+from fhir_server.store.receipts import from_document as receipt_from_document
 from fhir_server.store.stored import WITHOUT_INDEX, StoredVersion, from_current
 
 Key = tuple[str, str]
@@ -36,6 +39,7 @@ class Snapshot:
         self.cells: dict[str, Cell] = {}
         self.terms: dict[Key, bool] = {}
         self.locks: dict[str, int] = {}
+        self.receipts: dict[str, Receipt | None] = {}
         self.matches: dict[tuple[str, ...], Matches] = {}
         self.wanted: dict[tuple[str, ...], Criteria] = {}
         self.missing: dict[Key, None] = {}
@@ -66,6 +70,10 @@ class Snapshot:
             documents = await find_by_ids(database, collection, ids, level=LOCAL)
             self.locks.update(dict.fromkeys(ids, 0))
             self.locks.update({one["_id"]: one["v"] for one in documents})
+        elif collection == RECEIPTS:
+            documents = await find_by_ids(database, collection, ids, level=LOCAL)
+            self.receipts.update(dict.fromkeys(ids))
+            self.receipts.update({one["_id"]: receipt_from_document(one) for one in documents})
         elif collection == CELLS:
             documents = await find_by_ids(database, collection, ids, level=LOCAL)
             self.cells.update({one: absent(one) for one in ids})
@@ -143,6 +151,15 @@ class MemberView:
             raise type(found)(found.diagnostics)
         self.reads.update((one.type, one.id) for one in found)
         return found
+
+    def receipt(self, receipt_id: str) -> Receipt | None:
+        """The receipt of a key that was used before."""
+        key = (RECEIPTS, receipt_id)
+        self.reads.add(key)
+        try:
+            return self._snapshot.receipts[receipt_id]
+        except KeyError:
+            raise self._missing(key) from None
 
     def exists(self, resource_type: str, term: str) -> bool:
         """See `View.exists`."""
