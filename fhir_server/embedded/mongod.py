@@ -14,6 +14,14 @@ from fhir_server.embedded import binaries, process
 from fhir_server.operator_error import OperatorError
 
 REPLICA_SET = "fhir"
+PARAMETERS = (
+    # Slow commands are logged with their values, which are data of patients.
+    ("--slowms", str(2**31 - 1)),
+    # What a killed process was writing stays locked for this long.
+    ("--setParameter", "transactionLifetimeLimitSeconds=5"),
+)
+"""What every MongoDB that is started for this server is told, here or by Compose."""
+
 Pause = Callable[[float], None]
 EMPTY: Mapping[str, str] = MappingProxyType({})
 _START_SECONDS = 60.0
@@ -73,10 +81,7 @@ class Mongod:
             *("--bind_ip", process.LOOPBACK, "--port", str(self._port), "--nounixsocket"),
             *("--wiredTigerCacheSizeGB", str(self._cache)),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
-            # Slow commands are logged with their values, which are data of patients.
-            *("--slowms", str(2**31 - 1)),
-            # What a killed process was writing stays locked for this long.
-            *("--setParameter", "transactionLifetimeLimitSeconds=5"),
+            *(text for pair in PARAMETERS for text in pair),
         ]
         if self._fast:
             arguments += ["--journalCommitInterval", "20"]

@@ -1,5 +1,6 @@
 """docker-compose.yml is legal and runs what this version can run."""
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from fhir_server.__main__ import cli
+from fhir_server.embedded.mongod import PARAMETERS
 from fhir_server.embedded.supervisor import COMMANDS
 from fhir_server.settings import PREFIX, Settings
 
@@ -48,6 +50,15 @@ def test_services_depend_on_services_and_volumes_that_exist(compose: dict[str, A
         assert set(service.get("depends_on", {})) <= set(compose["services"])
         named = {volume.split(":")[0] for volume in service.get("volumes", [])}
         assert named <= set(compose["volumes"])
+
+
+def test_database_keeps_patients_out_of_its_log_and_gives_up_locks(
+    compose: dict[str, Any],
+) -> None:
+    """As the one that `serve` starts: nothing that depends on which way is chosen."""
+    command = compose["services"]["mongodb"]["command"]
+    for pair in PARAMETERS:
+        assert pair in itertools.pairwise(command)
 
 
 def test_environment_holds_settings_only(compose: dict[str, Any]) -> None:
