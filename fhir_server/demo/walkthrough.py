@@ -75,20 +75,26 @@ class Actor:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         answer = await self.connection.request(method, path, body, sent)
         self.stage.say(f"[{self.name}] {method} {path}")
-        self.stage.say(f"    {answer.status} {_brief(answer)}")
+        self.stage.say(f"    {shown(answer)}")
         if answer.status not in expect:
             raise DemoError(f"{method} {path} was answered {answer.problem()}")
         return answer
 
 
-def _brief(answer: Answer) -> str:
-    resource = answer.resource
+def shown(answer: Answer) -> str:
+    """An answer in one line: its status, and what came with it."""
+    return " ".join(filter(None, (str(answer.status), _brief(answer.resource, answer.version))))
+
+
+def _brief(resource: Resource, version: str) -> str:
+    if not resource:
+        return ""
     kind = resource.get("resourceType", "")
     if kind == "Bundle":
         return f"Bundle with {len(resource.get('entry', []))} entries"
     if kind == "OperationOutcome":
         return "; ".join(_issue(i) for i in resource["issue"])
-    parts = [f"{kind}/{resource.get('id')}", resource.get("status"), f"version {answer.version}"]
+    parts = [f"{kind}/{resource.get('id')}", resource.get("status"), f"version {version}"]
     return ", ".join(str(p) for p in parts if p)
 
 
