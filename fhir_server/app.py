@@ -25,6 +25,8 @@ from fhir_server.interactions.capabilities import documents
 from fhir_server.interactions.create import create as create_interaction
 from fhir_server.interactions.delete import delete
 from fhir_server.interactions.history_instance import history_instance
+from fhir_server.interactions.history_system import history_system
+from fhir_server.interactions.history_type import history_type
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
 from fhir_server.interactions.search_system import search_system
@@ -228,6 +230,8 @@ def _handlers(
         "read": partial(read, store, registry),
         "vread": partial(vread, store),
         "history-instance": partial(history_instance, store, settings),
+        "history-type": partial(history_type, store, settings),
+        "history-system": partial(history_system, store, registry, settings),
         "search-type": partial(search_type, store, registry, settings),
         "search-system": partial(search_system, store, registry, settings),
         "create": partial(create_interaction, store, rules, new_id),

@@ -74,7 +74,8 @@ def test_type_definition_tells_what_is_offered(registry: Registry) -> None:
     """Interactions, search parameters and compartments of a type come from the artefacts."""
     slot = registry.types["Slot"]
     assert slot.interactions == {
-        "read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type"
+        "read", "vread", "update", "patch", "delete", "history-instance", "history-type",
+        "create", "search-type",
     }  # fmt: skip
     assert slot.update_create
     assert sorted(slot.search_parameters) == [
