@@ -266,6 +266,7 @@ class Bundles:
             negotiate(None, pairs).pairs,
             headers,
             EntryBody(entry, self._settings),
+            route.compartment,
         )
 
 

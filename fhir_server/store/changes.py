@@ -106,7 +106,7 @@ def _fingerprint(restrictions: Restrictions, query: HistoryQuery) -> bytes:
     return hashlib.sha256(told.encode()).digest()
 
 
-def _position(values: tuple[int | str, ...]) -> Position:
+def _position(values: paging.Position) -> Position:
     at, resource_type, version, key = values
     moment = _EPOCH + timedelta(microseconds=int(at))
     return Position(moment, str(resource_type), int(version), str(key))

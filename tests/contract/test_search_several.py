@@ -137,6 +137,18 @@ def test_a_compartment_holds_what_belongs_to_it(client: Client, file: File) -> N
     assert keys(client.get("Patient/nobody/Communication")) == []
 
 
+def test_entries_of_a_batch_search_alike(client: Client, file: File) -> None:
+    """Compartments and several types too."""
+    paths = (f"{file.patient}/Communication", f"{file.patient}/*", f"?_tag={file.tag}", "Slot?x=y")
+    entries = [{"request": {"method": "GET", "url": path}} for path in paths]
+    batch = client.post("", {"resourceType": "Bundle", "type": "batch", "entry": entries})
+    assert batch.status == 200, batch.body
+    answered = batch.json["entry"]
+    for entry, path in zip(answered[:2], paths[:2], strict=True):
+        assert entry["resource"]["entry"] == client.get(path).json["entry"]
+    assert answered[3]["response"]["status"].startswith("400")
+
+
 def test_other_compartments_are_searched_too(client: Client) -> None:
     """A Practitioner's, for example."""
     doctor = client.created({"resourceType": "Practitioner", "name": [{"family": "D"}]})

@@ -7,7 +7,7 @@ import pytest
 from fhir_server.fhir.errors import Invalid
 from fhir_server.search import paging
 from fhir_server.search.paging import Cursor
-from fhir_server.search.request import Sort
+from fhir_server.search.sorting import Sort
 from tests.searches import search
 
 SECRET = b"k" * 32

@@ -3,7 +3,7 @@
 import pytest
 
 from fhir_server.fhir.errors import Invalid, Issues, NotSupported
-from fhir_server.search.request import Sort
+from fhir_server.search.sorting import Sort
 from tests.searches import LIMITS, search
 
 
