@@ -72,6 +72,10 @@ def statement(registry: Registry, settings: Settings, started: datetime, version
             "searchRevInclude": revincludes_of(registry, resource["type"]),
         }
         resource |= {name: values for name, values in included.items() if values}
+    built["rest"][0]["compartment"] = [
+        f"http://hl7.org/fhir/CompartmentDefinition/{name[0].lower()}{name[1:]}"
+        for name in registry.compartments
+    ]
     return built
 
 
