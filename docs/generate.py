@@ -87,7 +87,8 @@ def operations_page(registry: Registry) -> Iterator[str]:
         yield f"## ${operation.code}"
         yield ""
         every = len(operation.types) == len(registry.types)
-        on = "every type" if every else ", ".join(operation.types) or "the whole system"
+        on = "every type" if every else ", ".join(operation.types)
+        on = " and ".join([*([on] if on else []), *(["the system"] if operation.system else [])])
         yield f"`{canonical}`, on {on}; " + (
             "POST only." if operation.affects_state else "GET or POST."
         )

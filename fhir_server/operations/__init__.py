@@ -11,14 +11,12 @@ from fhir_server.fhir.ids import IdSource
 from fhir_server.operations.book import book
 from fhir_server.operations.cancel import cancel
 from fhir_server.operations.confirm import confirm
+from fhir_server.operations.everything import everything
 from fhir_server.operations.find import find
 from fhir_server.operations.hold import hold
+from fhir_server.operations.meta import meta, meta_add, meta_delete
 from fhir_server.operations.reschedule import reschedule
-from fhir_server.operations.everything import everything
-from fhir_server.operations.meta import meta, meta_add, meta_delete
 from fhir_server.operations.validate import validate
-from fhir_server.operations.everything import everything
-from fhir_server.operations.meta import meta, meta_add, meta_delete
 from fhir_server.operations.validate_booking import validate_booking
 from fhir_server.settings import Settings
 from fhir_server.store.store import Store

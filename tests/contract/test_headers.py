@@ -7,7 +7,9 @@ import pytest
 from tests.contract.conftest import Client
 
 
-@pytest.mark.parametrize("path", ["metadata", "Patient?_count=1", "Patient/nowhere", "Nonsense"])
+@pytest.mark.parametrize(
+    "path", ["Patient/$meta", "Patient?_count=1", "Patient/nowhere", "Nonsense"]
+)
 def test_every_answer_has_the_security_headers_and_a_request_id(client: Client, path: str) -> None:
     """Also refusals."""
     answer = client.get(path)

@@ -65,7 +65,7 @@ def test_another_type_is_an_issue(client: Client, content: Json) -> None:
 
 
 def test_modes_of_a_stored_resource(client: Client, server: Server) -> None:
-    """update needs the right id; delete needs no body; without either, the stored one is judged."""
+    """Update needs the right id; delete needs no body; without either, the stored one is judged."""
     stored = client.created(patient())
     address = f"Patient/{stored['id']}/$validate"
     before = server.everything()
