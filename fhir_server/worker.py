@@ -7,12 +7,15 @@ because a broker that redelivers unacknowledged messages runs such tasks several
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import cache
+from threading import Lock
 
 from celery import Celery
 from celery.beat import Scheduler
 
 from fhir_server.context import system_clock
 from fhir_server.definitions.loader import load
+from fhir_server.definitions.registry import Registry
 from fhir_server.settings import Settings
 from fhir_server.store.deliveries import DeliveryLog
 from fhir_server.store.store import Store
@@ -89,6 +92,14 @@ def create(settings: Settings) -> Celery:
 
 
 def _add_tasks(app: Celery, settings: Settings) -> None:
+    loading = Lock()
+    compiled = cache(load)
+
+    def registry() -> Registry:
+        # Tasks run in threads, and compiling takes far longer than any of them.
+        with loading:
+            return compiled()
+
     async def off(store: Store, deliveries: DeliveryLog) -> int:
         return await turn_off_ended(deliveries, status_writer(store, settings), system_clock)
 
@@ -100,25 +111,21 @@ def _add_tasks(app: Celery, settings: Settings) -> None:
 
     # Celery writes the signature of a task as source, so a task needs a name: no lambdas.
     def run_off() -> int:
-        return _run(settings, off)
+        return asyncio.run(_with_store(settings, registry(), off))
 
     def run_sweep() -> int:
-        return _run(settings, lapse)
+        return asyncio.run(_with_store(settings, registry(), lapse))
 
     def run_purge() -> int:
-        return _run(settings, purge)
+        return asyncio.run(_with_store(settings, registry(), purge))
 
     app.task(run_off, name=TURN_OFF)
     app.task(run_sweep, name=SWEEP)
     app.task(run_purge, name=PURGE)
 
 
-def _run(settings: Settings, job: Job) -> int:
-    return asyncio.run(_with_store(settings, job))
-
-
-async def _with_store(settings: Settings, job: Job) -> int:
-    store = await Store.open(settings, load())
+async def _with_store(settings: Settings, registry: Registry, job: Job) -> int:
+    store = await Store.open(settings, registry)
     try:
         return await job(store, DeliveryLog(store.database(TENANT)))
     finally:

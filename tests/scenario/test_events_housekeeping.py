@@ -5,9 +5,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import pytest
+
+from fhir_server import worker
 from fhir_server.context import system_clock
+from fhir_server.definitions.loader import load
+from fhir_server.definitions.registry import Registry
 from fhir_server.settings import PREFIX, Settings
 from fhir_server.store.deliveries import DeliveryLog
 from fhir_server.subscriptions.housekeeping import purge_deliveries, turn_off_ended
@@ -61,6 +67,21 @@ async def test_subscription_is_turned_off_at_its_end(
     progress = await clinic.progress("s1")
     assert progress is not None
     assert progress.last == 1
+
+
+def test_tasks_share_what_was_compiled(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The artefacts are read once in a process, however many tasks it does, at once or not."""
+    loads = []
+
+    def counted() -> Registry:
+        loads.append(1)
+        return load()
+
+    monkeypatch.setattr(worker, "load", counted)
+    tasks = create(settings).tasks
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda name: tasks[name](), (TURN_OFF, SWEEP, PURGE)))
+    assert len(loads) == 1
 
 
 async def test_only_old_and_delivered_numbers_are_forgotten(
