@@ -79,8 +79,8 @@ class _Move:
 def decide(draft: Draft) -> tuple[Claims, list[errors.FhirError]]:
     """The claims of every Appointment that the plan writes, and what cannot be claimed.
 
-    A past Appointment that does not fit its slots is a historic record: it claims nothing new and
-    keeps what it already holds.
+    A past Appointment that does not fit its slots is a historic record when all of them are past
+    or not here: it claims nothing new and keeps what it already holds.
     """
     moves = [move for write in draft.writes("Appointment") if (move := _move(draft, write))]
     if not moves:
@@ -115,7 +115,7 @@ def _move(draft: Draft, write: Write) -> _Move | None:
     if not slots_before and not slots_after:
         return None
     reference = f"Appointment/{write.id}"
-    hold = draft.hold(reference)
+    hold = draft.hold(write.id)
     same_hold = (kind_before, slots_before) == (kind_after, slots_after) and hold is None
     untouched = same_hold and before and after and _same_time(before, after)
     if untouched and not _any_written(draft, slots_after):
@@ -202,7 +202,7 @@ def _wanted(
             refused.append(long)
     if times and len(times) == len(move.slots_after):
         refused += _outside(move.after, times)
-    if refused and _is_past(draft, move.after):
+    if refused and _is_past(draft, move.after, times):
         return [claim for claim in claims if claim.slot in held], []
     return claims, refused
 
@@ -249,6 +249,9 @@ def _outside(appointment: Resource, times: Sequence[SlotTime]) -> list[errors.Fh
     ]
 
 
-def _is_past(draft: Draft, appointment: Resource) -> bool:
+def _is_past(draft: Draft, appointment: Resource, times: Iterable[SlotTime]) -> bool:
+    """Whether the Appointment is over, and so is every slot that can still be told."""
     span = appointment_span(appointment)
-    return span is not None and span[1] <= microseconds(draft.view.now)
+    if span is None:
+        return False
+    return max([span[1], *(one.end for one in times)]) <= microseconds(draft.view.now)

@@ -409,12 +409,12 @@ def test_very_long_slot_cannot_be_occupied() -> None:
     assert str(MAX_CELLS) in error.diagnostics
 
 
-def test_longest_slot_is_loaded_in_three_rounds() -> None:
-    """Slot, first cells, the rest: not cell by cell."""
+def test_longest_slot_is_loaded_in_two_rounds() -> None:
+    """Slot, then its cells: not one by one."""
     agenda = clinic()
     agenda.write(agenda.post(slot(300, 300 + 30 * MAX_CELLS, schedule="Schedule/2"), "long"))
     plan = book(agenda, "Slot/long", start=300, end=330)
-    assert (len(plan.cells), agenda.rounds) == (MAX_CELLS, 3)
+    assert (len(plan.cells), agenda.rounds) == (MAX_CELLS, 2)
     assert_consistent(agenda)
 
 
@@ -444,6 +444,19 @@ def test_past_appointment_that_does_not_fit_is_a_record(asked: dict[str, Any]) -
     agenda.write(agenda.put("Appointment/1", status="fulfilled"))
     agenda.write(agenda.put("Appointment/1", status="entered-in-error"))
     assert agenda.read("Slot/1")["status"] == "free"
+
+
+@pytest.mark.parametrize("ahead", [(48 * 60 - 15, 48 * 60 + 15), (48 * 60, 48 * 60 + 30)])
+def test_past_appointment_cannot_name_a_slot_that_is_not_over(ahead: tuple[int, int]) -> None:
+    """It would say that it has a time that others can still book."""
+    agenda = past_clinic()
+    agenda.write(agenda.post(slot(*ahead), "ahead"))
+    named = [appointment("Slot/ahead", start=0, end=30)]
+    named.append(appointment("Slot/1", "Slot/ahead", start=0, end=30))
+    for asked in named:
+        assert refused(agenda, agenda.post(asked, "1")).details == "time-outside-slot"
+    both = appointment("Slot/none", "Slot/ahead", start=0, end=30)
+    assert status_of(refused(agenda, agenda.post(both, "1"))) == 422
 
 
 def test_past_appointment_that_fits_holds_its_slot() -> None:
