@@ -38,10 +38,15 @@ class Draft:
         """The write of this resource, if there is one."""
         return self._writes.get((resource_type, logical_id))
 
+    @property
+    def has_holds(self) -> bool:
+        """Whether the plan asks for any hold."""
+        return bool(self._plan.holds)
+
     def hold(self, appointment: str) -> Hold | None:
-        """The hold that the plan asks for with this Appointment, `Appointment/<id>`."""
+        """The hold that the plan asks for with this Appointment, by its logical id."""
         for hold in self._plan.holds:
-            if hold.appointment == appointment:
+            if hold.appointment == f"Appointment/{appointment}":
                 return hold
         return None
 

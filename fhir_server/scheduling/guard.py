@@ -113,7 +113,6 @@ def _lapsed(draft: Draft, cases: Mapping[str, SlotCase]) -> list[str]:
     """The Appointments whose holds have lapsed and lie over time that changes hands."""
     if not cases:
         return []
-    _prefetch_cells(draft, cases.values())
     times = {
         time for case in cases.values() for time in (case.time_before, case.time_after) if time
     }
@@ -169,11 +168,6 @@ def _refuse_plainly(found: Claims, cases: Mapping[str, SlotCase]) -> None:
     ]
     if refused:
         refusals.refuse(refused)
-
-
-def _prefetch_cells(draft: Draft, cases: Iterable[SlotCase]) -> None:
-    times = [time for case in cases for time in (case.time_before, case.time_after) if time]
-    draft.view.prefetch(cells=claims.first_cells(times))
 
 
 def _prefetch_schedules(draft: Draft, cases: Iterable[SlotCase]) -> None:

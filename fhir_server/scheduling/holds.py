@@ -74,7 +74,7 @@ def keep_true(draft: Draft) -> list[errors.FhirError]:
         lapsed = until is not None and until <= now
         if lapsed and after is not None and after["status"] not in _ENDED:
             refused.append(_lapsed_refusal(until))
-        hold = draft.hold(f"{APPOINTMENT}{write.id}")
+        hold = draft.hold(write.id)
         if after is None or (until is None and hold is None and "extension" not in after):
             continue
         if hold is not None:
@@ -115,17 +115,20 @@ def lapsed_holders(draft: Draft, times: Collection[SlotTime]) -> list[str]:
     """The Appointments, by id, whose lapsed holds lie over these times and are still stored."""
     view = draft.view
     now = microseconds(view.now)
-    view.prefetch(cells=sorted({name for time in times for name in cells.cell_ids(time)}))
+    touched = [(time, cells.cell_ids(time)) for time in times]
+    view.prefetch(cells=[name for _, names in touched for name in names])
     found = {
         entry.holder.removeprefix(APPOINTMENT)
-        for time in times
-        for name in cells.cell_ids(time)
+        for time, names in touched
+        for name in names
         for entry in view.cell(name).entries
         if entry.expires is not None
         and entry.expires <= now
         and entry.start < time.end
         and time.start < entry.end
     }
+    if not found:
+        return []
     unwritten = sorted(one for one in found if draft.written("Appointment", one) is None)
     view.prefetch(resources=[("Appointment", one) for one in unwritten])
     return [one for one in unwritten if is_lapsed(draft.before("Appointment", one), now)]
@@ -181,12 +184,14 @@ def count(draft: Draft, before: Iterable[Occupancy]) -> tuple[CellWrite, ...]:
     Raises:
         Conflict: a patient or a client would have more holds than the limit.
     """
-    pages: dict[str, _Page] = {}
     owners = {one.holder: one.owner for one in before if one.owner is not None}
+    if not owners and not draft.has_holds:
+        return ()
+    pages: dict[str, _Page] = {}
     for write in draft.writes("Appointment"):
         reference = f"{APPOINTMENT}{write.id}"
         stored = draft.before("Appointment", write.id)
-        hold = draft.hold(reference)
+        hold = draft.hold(write.id)
         if held_until(stored) is None and hold is None:
             continue
         if hold is None and held_until(write.resource) is not None:
