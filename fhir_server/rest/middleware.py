@@ -11,6 +11,7 @@ from fhir_server.fhir.errors import FhirError
 from fhir_server.fhir.ids import IdSource
 from fhir_server.observability import request_meter
 from fhir_server.rest.body import ClientGone, Receive
+from fhir_server.rest.compression import THRESHOLD, compress
 from fhir_server.rest.response import COMMON_HEADERS, Response, fail, refuse
 
 Scope = MutableMapping[str, Any]
@@ -87,6 +88,9 @@ class Middleware:
         except ClientGone:
             self._record(exchange, _CLIENT_GONE, started)
             return
+        accepted = exchange.headers.get(b"accept-encoding")
+        if accepted is not None and len(response.body) > THRESHOLD and exchange.method != "HEAD":
+            response = await compress(response, accepted)
         headers = response.headers
         headers.extend(COMMON_HEADERS)
         headers.append((b"x-request-id", exchange.request_id.encode()))

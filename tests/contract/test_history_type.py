@@ -234,7 +234,7 @@ def test_only_resources_that_may_be_read(client: Client, limited: Callable[[str]
 
 
 def test_times_are_those_of_the_answers(client: Client) -> None:
-    """lastModified is meta.lastUpdated."""
+    """The lastModified of an entry is its meta.lastUpdated."""
     client.created(patient())
     newest = client.get("Patient/_history?_count=1").json["entry"][0]
     assert parse_instant(newest["response"]["lastModified"]) == parse_instant(
