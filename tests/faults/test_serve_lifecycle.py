@@ -65,6 +65,25 @@ def test_changed_artefacts_do_not_keep_the_server_from_starting(tmp_path: Path) 
         server.start()
         found = server.request("GET", "Patient?gender=unknown", server.token())[1]
         assert [entry["resource"]["id"] for entry in found["entry"]] == ["kept"]
+        assert "definitions have changed: searches are rebuilt first" in server.errors
+        assert "api ended" not in server.errors
+
+
+def test_stubborn_children_do_not_prolong_the_stop(tmp_path: Path) -> None:
+    """Several that need all of their time are killed before the whole takes 10 seconds."""
+    with serving(tmp_path / "data", measured=False) as server:
+        server.start()
+        mark = server.recorded().mark
+        names = {"beat", "worker", "deliverer", "sequencer", "mongod"}
+        deadline = time.monotonic() + 30
+        while not names <= {each.name for each in server.recorded().processes}:
+            assert time.monotonic() < deadline, server.errors
+            time.sleep(0.05)
+        for name in names:
+            os.kill(server.child(name), signal.SIGSTOP)
+        code, seconds = server.stop(signal.SIGTERM)
+        assert (code, marked(mark)) == (0, [])
+        assert seconds < 9
 
 
 @sharing
