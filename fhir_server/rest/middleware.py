@@ -12,6 +12,7 @@ from fhir_server.fhir.ids import IdSource
 from fhir_server.observability import request_meter
 from fhir_server.rest.body import ClientGone, Receive
 from fhir_server.rest.compression import THRESHOLD, compress
+from fhir_server.rest.headers import check_once, joined
 from fhir_server.rest.response import COMMON_HEADERS, Response, fail, refuse
 
 Scope = MutableMapping[str, Any]
@@ -27,7 +28,8 @@ class Exchange:
     """What one HTTP request is known by while it is answered.
 
     Attributes:
-        headers: lower-case names; of repeated headers the last, Accept joined.
+        headers: lower-case names; repeated ones are joined.
+        repeats: whether any is repeated.
         interaction, type: labels for logs and metrics, set once the route is known.
         client_id: the OAuth client, once known.
         pretty: whether the answer is indented.
@@ -35,7 +37,7 @@ class Exchange:
 
     __slots__ = (
         "client_id", "headers", "interaction", "method", "path", "pretty", "receive",
-        "request_id", "scope", "type",
+        "repeats", "request_id", "scope", "type",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, request_id: str) -> None:
@@ -43,6 +45,9 @@ class Exchange:
         self.receive = receive
         self.request_id = request_id
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.repeats = len(self.headers) != len(scope["headers"])
+        if self.repeats:
+            self.headers = joined(scope["headers"])
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.interaction = "unknown"
@@ -122,6 +127,8 @@ class Middleware:
 
     async def _respond(self, exchange: Exchange) -> Response:
         try:
+            if exchange.repeats:
+                check_once(exchange.scope["headers"])
             return await self._endpoint(exchange)
         except FhirError as error:
             return refuse(error, pretty=exchange.pretty)
