@@ -6,7 +6,7 @@ and it can be judged on the document itself. Both must always agree.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import ge, gt, le, lt
 from typing import Any, Final, Protocol
@@ -118,13 +118,15 @@ class Spans:
         return value is not None and any(low <= value <= high for low, high in self.spans)
 
     def within(self, other: "Spans") -> "Spans":
-        """What both allow."""
-        common = (
-            (max(low, floor), min(high, ceiling))
-            for low, high in self.spans
-            for floor, ceiling in other.spans
-        )
-        return Spans(self.field, tuple(pair for pair in common if pair[0] <= pair[1]))
+        """What both allow, in order and never more spans than both have together."""
+        mine, theirs = _disjoint(self.spans), _disjoint(other.spans)
+        found: list[tuple[int, int]] = []
+        while mine and theirs:
+            low, high = max(mine[-1][0], theirs[-1][0]), min(mine[-1][1], theirs[-1][1])
+            if low <= high:
+                found.append((low, high))
+            (mine if mine[-1][1] <= theirs[-1][1] else theirs).pop()
+        return Spans(self.field, tuple(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,17 @@ class Either:
     def matches(self, ix: Index) -> bool:
         """Whether any holds."""
         return any(condition.matches(ix) for condition in self.conditions)
+
+
+def _disjoint(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same numbers in spans that do not overlap, the first one last."""
+    found: list[tuple[int, int]] = []
+    for low, high in sorted(spans):
+        if found and low <= found[-1][1]:
+            found[-1] = (found[-1][0], max(high, found[-1][1]))
+        elif low <= high:
+            found.append((low, high))
+    return found[::-1]
 
 
 def any_of(conditions: list[Condition]) -> Condition:

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fhir_server.search.comparison import PREFIXES, boxes, spans
 from fhir_server.search.condition import Ranges, Spans, Terms, any_of, successor
@@ -134,3 +136,27 @@ def test_strings_are_compared_without_case_accents_and_punctuation(
 def test_long_strings_are_cut() -> None:
     """Only the beginning is indexed and compared."""
     assert len(normalise("x" * 10_000)) == LONGEST
+
+
+_SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=6).map(tuple)
+
+
+@given(_SPANS, _SPANS)
+def test_spans_within_spans_hold_what_both_hold(
+    one: tuple[tuple[int, int], ...], other: tuple[tuple[int, int], ...]
+) -> None:
+    """Number for number, in any order and however they overlap."""
+    first, second = Spans("s", one), Spans("s", other)
+    both = first.within(second)
+    assert len(both.spans) <= len(one) + len(other)
+    for value in range(31):
+        ix = {"s": value}
+        assert both.matches(ix) == (first.matches(ix) and second.matches(ix))
+
+
+def test_repeated_lists_of_dates_do_not_multiply() -> None:
+    """Each list bounds the one before; thirty lists of two thousand dates stay two thousand."""
+    found = spans_of = Spans("s", tuple((10 * one, 10 * one + 8) for one in range(2_000)))
+    for _ in range(30):
+        found = found.within(spans_of)
+    assert found == spans_of
