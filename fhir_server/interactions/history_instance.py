@@ -10,8 +10,8 @@ from fhir_server.fhir.history_query import HistoryQuery, parse_history
 from fhir_server.fhir.ids import is_id
 from fhir_server.settings import Settings
 from fhir_server.store.history import HistoryPage
-from fhir_server.store.stored import StoredVersion
 from fhir_server.store.store import Store
+from fhir_server.store.stored import StoredVersion
 
 _VERSION = re.compile(r"[0-9]{1,18}")
 

@@ -231,5 +231,4 @@ def _moment(value: int) -> datetime:
     try:
         return _EPOCH + timedelta(microseconds=value)
     except OverflowError:
-        edge = datetime.max if value > 0 else datetime.min
-        return edge.replace(tzinfo=UTC)
+        return _LAST if value > 0 else _FIRST
