@@ -8,8 +8,9 @@ from fhir_server.definitions.parameters import Invocation
 from fhir_server.fhir.exchange import Answer
 from fhir_server.fhir.ids import IdSource
 from fhir_server.scheduling.booking import plan_book
-from fhir_server.scheduling.named import aims_of, named_appointment
+from fhir_server.scheduling.named import named_appointment
 from fhir_server.settings import Settings
+from fhir_server.store.appointments import run_on_appointment
 from fhir_server.store.store import Store
 
 
@@ -25,7 +26,5 @@ async def book(
     """
     appointment = named_appointment(call)
     decide = partial(plan_book, appointment, new_id=new_id(), comment=call.first("comment"))
-    committed = await store.run(
-        ctx, decide, interaction="$book", aims=aims_of(appointment, ctx.base_url)
-    )
+    committed = await run_on_appointment(store, ctx, appointment, decide, interaction="$book")
     return appointment_answer(ctx.base_url, committed.result, committed.versions)

@@ -9,8 +9,9 @@ from fhir_server.fhir.errors import Value
 from fhir_server.fhir.exchange import Answer
 from fhir_server.fhir.ids import IdSource
 from fhir_server.scheduling.cancelling import plan_cancel
-from fhir_server.scheduling.named import aims_of, stored_appointment
+from fhir_server.scheduling.named import stored_appointment
 from fhir_server.settings import Settings
+from fhir_server.store.appointments import run_on_appointment
 from fhir_server.store.store import Store
 
 
@@ -33,7 +34,5 @@ async def cancel(
     reference = stored_appointment(call)
     by, comment = call.first("cancelled-by"), call.first("comment")
     decide = partial(plan_cancel, reference, reason=reason, by=by, comment=comment)
-    committed = await store.run(
-        ctx, decide, interaction="$cancel", aims=aims_of(reference, ctx.base_url)
-    )
+    committed = await run_on_appointment(store, ctx, reference, decide, interaction="$cancel")
     return appointment_answer(ctx.base_url, committed.result, committed.versions)

@@ -8,8 +8,9 @@ from fhir_server.definitions.parameters import Invocation
 from fhir_server.fhir.exchange import Answer
 from fhir_server.fhir.ids import IdSource
 from fhir_server.scheduling.booking import plan_confirm
-from fhir_server.scheduling.named import aims_of, stored_appointment
+from fhir_server.scheduling.named import stored_appointment
 from fhir_server.settings import Settings
+from fhir_server.store.appointments import run_on_appointment
 from fhir_server.store.store import Store
 
 
@@ -24,7 +25,5 @@ async def confirm(
     """
     reference = stored_appointment(call)
     decide = partial(plan_confirm, reference)
-    committed = await store.run(
-        ctx, decide, interaction="$confirm", aims=aims_of(reference, ctx.base_url)
-    )
+    committed = await run_on_appointment(store, ctx, reference, decide, interaction="$confirm")
     return appointment_answer(ctx.base_url, committed.result, committed.versions)

@@ -8,8 +8,9 @@ from fhir_server.definitions.parameters import Invocation
 from fhir_server.fhir.exchange import Answer
 from fhir_server.fhir.ids import IdSource
 from fhir_server.scheduling.holding import HoldRules, plan_hold
-from fhir_server.scheduling.named import aims_of, named_appointment
+from fhir_server.scheduling.named import named_appointment
 from fhir_server.settings import Settings
+from fhir_server.store.appointments import run_on_appointment
 from fhir_server.store.store import Store
 
 
@@ -31,7 +32,5 @@ async def hold(
     )
     appointment = named_appointment(call)
     decide = partial(plan_hold, appointment, new_id=new_id(), rules=rules)
-    committed = await store.run(
-        ctx, decide, interaction="$hold", aims=aims_of(appointment, ctx.base_url)
-    )
+    committed = await run_on_appointment(store, ctx, appointment, decide, interaction="$hold")
     return appointment_answer(ctx.base_url, committed.result, committed.versions)

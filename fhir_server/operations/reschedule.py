@@ -7,9 +7,10 @@ from fhir_server.decisions.appointment_answer import appointment_answer
 from fhir_server.definitions.parameters import Invocation
 from fhir_server.fhir.exchange import Answer
 from fhir_server.fhir.ids import IdSource
-from fhir_server.scheduling.named import aims_of, stored_appointment
+from fhir_server.scheduling.named import stored_appointment
 from fhir_server.scheduling.rescheduling import NewTime, plan_reschedule
 from fhir_server.settings import Settings
+from fhir_server.store.appointments import run_on_appointment
 from fhir_server.store.store import Store
 
 
@@ -27,7 +28,5 @@ async def reschedule(
     time = NewTime(slots, call.first("start"), call.first("end"))
     reference, comment = stored_appointment(call), call.first("comment")
     decide = partial(plan_reschedule, reference, time=time, comment=comment)
-    committed = await store.run(
-        ctx, decide, interaction="$reschedule", aims=aims_of(reference, ctx.base_url)
-    )
+    committed = await run_on_appointment(store, ctx, reference, decide, interaction="$reschedule")
     return appointment_answer(ctx.base_url, committed.result, committed.versions)

@@ -10,9 +10,10 @@ from fhir_server.fhir.exchange import Answer
 from fhir_server.fhir.ids import IdSource
 from fhir_server.fhir.outcome import operation_outcome
 from fhir_server.fhir.types import Json
-from fhir_server.scheduling.named import aims_of, named_appointment
+from fhir_server.scheduling.named import named_appointment
 from fhir_server.scheduling.validation import Validated, plan_validation
 from fhir_server.settings import Settings
+from fhir_server.store.appointments import run_on_appointment
 from fhir_server.store.store import Store
 
 _ALL_OK: Json = {
@@ -37,8 +38,8 @@ async def validate_booking(
     """
     appointment = named_appointment(call)
     decide = partial(plan_validation, appointment, new_id=new_id())
-    committed = await store.run(
-        ctx, decide, interaction="$validate-booking", aims=aims_of(appointment, ctx.base_url)
+    committed = await run_on_appointment(
+        store, ctx, appointment, decide, interaction="$validate-booking"
     )
     found = committed.result
     if not isinstance(found, Validated) or not found.refused:

@@ -209,3 +209,29 @@ def test_moves_are_refused_on_plain_writes_too(client: Client, server: Server) -
         assert (answer.status, reasons(answer)) == (422, ["wrong-status"]), answer.body
         assert "entered-in-error" in answer.issues[0]["diagnostics"]
     assert server.everything() == before
+
+
+ON_REFERENCE = ["book", "hold", "confirm", "cancel", "reschedule", "validate-booking"]
+
+
+@pytest.mark.parametrize("code", ON_REFERENCE)
+def test_a_reference_shows_nobody_what_he_may_not_read(
+    client: Client, server: Server, code: str
+) -> None:
+    """403 without the right to read, 404 outside a granular scope; nothing is written."""
+    wanted, other = slots(client, 2)
+    pending = client.created(appointment([wanted], status="pending"))
+    given = parameters(appointment_reference=reference(pending))
+    if code == "reschedule":
+        given["parameter"] += parameters(slot=reference(other))["parameter"]
+    before = server.everything()
+    for scope, status in (
+        ("system/Appointment.cu", 403),
+        ("system/Appointment.cu system/Appointment.r?status=booked", 404),
+    ):
+        blind = Client(server.base_url, server.token(scope))
+        answer = blind.post(f"Appointment/${code}", given)
+        blind.close()
+        assert answer.status == status, answer.body
+        assert b"ada" not in answer.body
+    assert server.everything() == before
