@@ -28,6 +28,8 @@ _KEYS: Final = {"t": 1, "v": 1}
 _MOST_LOOKED_AT: Final = 5_000
 """Positions looked at for one page, most of which may turn out not to be asked for."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = datetime(1, 1, 1, tzinfo=UTC)
+_LAST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
 
 class Position(NamedTuple):

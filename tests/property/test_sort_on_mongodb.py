@@ -1,5 +1,6 @@
 """Pages in any order show each match once, in that order, in both directions."""
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -86,7 +87,7 @@ def test_pages_follow_the_order(mongo: Mongo, data: st.DataObject) -> None:
         pages.append(page(mongo, beside(request, pages[-1][-1], "next")))
     shown = [one["_id"] for each in pages for one in each]
     assert shown == expected(request, resources)
-    for earlier, later in zip(pages, pages[1:], strict=False):
+    for earlier, later in pairwise(pages):
         if later:
             assert page(mongo, beside(request, later[0], "previous")) == earlier
 

@@ -80,8 +80,8 @@ def test_type_definition_tells_what_is_offered(registry: Registry) -> None:
     assert slot.update_create
     assert sorted(slot.search_parameters) == [
         "_id", "_lastUpdated", "_profile", "_security", "_source", "_tag", "appointment-type",
-        "end", "identifier", "period", "schedule", "service-category", "service-type", "specialty", "start",
-        "status",
+        "end", "identifier", "period", "schedule", "service-category", "service-type", "specialty",
+        "start", "status",
     ]  # fmt: skip
     assert slot.search_parameters["schedule"].targets == ("Schedule",)
     assert slot.compartments == {}

@@ -99,8 +99,10 @@ def test_lenient_leaves_out_what_is_not_known_and_says_so() -> None:
     assert len(request.clauses) == 1
     assert request.warnings == (
         "the search parameter 'colour' is not known and was left out",
-        "_include: 'Slot:colour' is not supported; references of Slot are schedule; "
-        "it was left out",
+        (
+            "_include: 'Slot:colour' is not supported; references of Slot are schedule; "
+            "it was left out"
+        ),
     )
 
 
