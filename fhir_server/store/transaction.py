@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fhir_server.audit.record import access_record
 from fhir_server.auth.restrictions import Restrictions
 from fhir_server.context import RequestContext
+from fhir_server.decisions.subscriber import check_subscriber
 from fhir_server.definitions.registry import Registry
 from fhir_server.fhir.errors import FhirError, Forbidden, Invalid, VersionConflict
 from fhir_server.scheduling.guard import extend
@@ -19,6 +20,7 @@ from fhir_server.store.locks import LockWrite
 from fhir_server.store.refusals import not_found
 from fhir_server.store.stored import StoredVersion
 from fhir_server.store.view import Key, MemberView, NotLoaded, Snapshot
+from fhir_server.subscription_rules import SUBSCRIPTION
 
 _MOST_ROUNDS = 200
 _ANY_COMPANY = 1 << 30
@@ -240,6 +242,8 @@ class Transactions:
     def _check_right(self, decided: Decided, write: Write, version: NewVersion) -> None:
         """Refuse content outside a granular scope; the edge has decided about the type."""
         context = decided.member.context
+        if write.type == SUBSCRIPTION and write.resource is not None:
+            check_subscriber(context.principal, write.resource, context.now)
         previous = decided.snapshot.resources.get((write.type, write.id))
         interaction = _interaction(write, previous)
         try:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.conftest import Client
+from tests.contract.conftest import Client, Server
 
 
 def subscription(**changed: Any) -> dict[str, Any]:
@@ -89,3 +89,28 @@ def test_record_goes_in_as_sent(client: Client, record: dict[str, Any]) -> None:
     assert meta["versionId"] == "1"
     assert {key: value for key, value in client.get(f"Subscription/{name}").json.items()
             if key != "meta"} == sent  # fmt: skip
+
+
+def test_subscription_that_its_writer_may_not_hear_is_refused(
+    client: Client, server: Server
+) -> None:
+    """It would become active and stay silent; 403 names the scope, on every way to write it."""
+    mine = client.created(subscription())
+    place = f"Subscription/{mine['id']}"
+    before = server.everything()
+    deaf = Client(server.base_url, server.token("system/Subscription.crud system/Slot.rs"))
+    patch = [{"op": "replace", "path": "/reason", "value": "Changed"}]
+    entry = {"resource": subscription(), "request": {"method": "POST", "url": "Subscription"}}
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+    for answer in (
+        deaf.post("Subscription", subscription()),
+        deaf.put(place, {**mine, "reason": "Changed"}),
+        deaf.send("PATCH", place, patch, {"Content-Type": "application/json-patch+json"}),
+        deaf.post("", bundle),
+    ):
+        assert (answer.status, answer.codes) == (403, ["forbidden"]), answer.body
+        assert "system/Appointment.r" in answer.issues[0]["diagnostics"]
+    assert server.everything() == before
+    assert deaf.post("Subscription", subscription(criteria="Slot?status=free")).status == 201
+    assert deaf.put(place, {**mine, "status": "off"}).status == 200
+    deaf.close()
