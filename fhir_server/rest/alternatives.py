@@ -10,17 +10,20 @@ from fhir_server.auth import policy
 from fhir_server.context import Principal, RequestContext
 from fhir_server.definitions.registry import Registry
 from fhir_server.fhir.canonicals import canonical
-from fhir_server.fhir.dates import format_instant
+from fhir_server.fhir.dates import format_instant, microseconds
 from fhir_server.fhir.errors import Conflict, FhirError, Issues
 from fhir_server.fhir.types import Resource
+from fhir_server.scheduling.find import Agenda, free_slots
 from fhir_server.scheduling.refusals import SlotTaken
 from fhir_server.search.request import parse_search
 from fhir_server.settings import Settings
+from fhir_server.store.agenda import unoccupied
 from fhir_server.store.store import Store
 
 MOST = 3
 EXTENSION = canonical("StructureDefinition", "alternative-slot")
 
+_LOOKED_AT: Final = 20
 _SHARED_SECONDS: Final = 0.05
 _MOST_KNOWN: Final = 1_000
 
@@ -65,7 +68,9 @@ class Alternatives:
         self._known: dict[_Key, _Known] = {}
 
     async def offer(self, ctx: RequestContext, taken: SlotTaken) -> FhirError:
-        """The refusal with up to three free Slots after the wanted time that the caller may see.
+        """The refusal with up to three Slots after the wanted time that can be booked.
+
+        They are among the next twenty free ones that the caller may see.
 
         The search is a courtesy: when it fails or is not allowed, the refusal goes out alone.
         """
@@ -98,7 +103,7 @@ class Alternatives:
                 ("schedule", schedule),
                 ("status", "free"),
                 ("start", f"ge{format_instant(earliest)}"),
-                ("_count", str(MOST)),
+                ("_count", str(_LOOKED_AT)),
             ],
             base_url=ctx.base_url,
             limits=self._settings,
@@ -106,7 +111,12 @@ class Alternatives:
             lenient=False,
         )
         page = await self._store.search(ctx, request)
-        return [_hint(slot.resource) for slot in page.matches]
+        # Free by its status, a Slot may still lie over time that is held or closed.
+        agendas = {schedule: Agenda({"id": schedule.partition("/")[2]}, ())}
+        slots = free_slots((one.resource for one in page.matches), agendas, ctx.base_url)
+        database = self._store.database(ctx.tenant)
+        bookable = await unoccupied(database, slots, microseconds(ctx.now))
+        return [_hint(one.slot) for one in bookable[:MOST]]
 
 
 def _hint(slot: Resource) -> FhirError:

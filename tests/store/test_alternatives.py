@@ -66,3 +66,26 @@ async def test_losers_share_a_search_for_a_blink(store: Store, settings: Setting
     assert await offered(alternatives, "system/Appointment.cuds") == []
     now += 0.06
     assert await offered(alternatives, "system/*.cruds") == ["Slot/s1", "Slot/s3"]
+
+
+async def test_only_what_can_be_booked_is_offered(store: Store, settings: Settings) -> None:
+    """A free Slot that lies over booked or closed time is passed over for a later one."""
+    schedule: Resource = {"resourceType": "Schedule", "actor": [{"reference": "Location/a"}]}
+    await store.run(context(), creating(schedule, "a"), interaction="create")
+    for number in range(1, 9):
+        await store.run(context(), creating(slot(number), f"s{number}"), interaction="create")
+    booked: Resource = {
+        "resourceType": "Appointment",
+        "status": "booked",
+        "slot": [{"reference": "Slot/long"}],
+        "start": slot(1)["start"],
+        "end": slot(3)["end"],
+        "participant": [{"actor": {"reference": "Patient/a"}, "status": "accepted"}],
+    }
+    long = {**slot(1), "end": slot(3)["end"]}
+    closed = {**slot(5), "status": "busy-unavailable"}
+    await store.run(context(), creating(long, "long"), interaction="create")
+    await store.run(context(), creating(booked, "b"), interaction="create")
+    await store.run(context(), creating(closed, "closed"), interaction="create")
+    alternatives = Alternatives(store, loaded(), settings)
+    assert await offered(alternatives, "system/*.cruds") == ["Slot/s4", "Slot/s6", "Slot/s7"]

@@ -16,9 +16,7 @@ from fhir_server.scheduling.find import (
     Tier,
     Tiers,
     free_slots,
-    is_occupied,
     rank_in,
-    touched_cells,
     type_of,
 )
 from fhir_server.scheduling.find_reasons import Reason, judge
@@ -28,7 +26,7 @@ from fhir_server.search.criteria import Clause
 from fhir_server.search.modified import AnyTerm, Not
 from fhir_server.search.request import SearchRequest
 from fhir_server.search.sorting import Sort
-from fhir_server.store.agenda import load_cells
+from fhir_server.store.agenda import unoccupied
 
 Agendas = Mapping[str, Agenda]
 
@@ -69,10 +67,8 @@ class SlotSearch:
         selection = Selection(wish.count, wish.per_actor, actors)
         async for page in self._pages():
             fitting = [one for one in page if self._fits(one)]
-            cells = await load_cells(self.directory.searches.database, touched_cells(fitting))
-            for one in fitting:
-                if not is_occupied(one, cells, self._now):
-                    selection.offer(one)
+            for one in await unoccupied(self.directory.searches.database, fitting, self._now):
+                selection.offer(one)
             if selection.is_complete:
                 break
         return selection.chosen()
