@@ -119,9 +119,10 @@ def _add_tasks(app: Celery, settings: Settings) -> None:
     def run_purge() -> int:
         return asyncio.run(_with_store(settings, registry(), purge))
 
-    app.task(run_off, name=TURN_OFF)
-    app.task(run_sweep, name=SWEEP)
-    app.task(run_purge, name=PURGE)
+    # Not shared: each application has its own settings, and so its own tasks.
+    app.task(run_off, name=TURN_OFF, shared=False)
+    app.task(run_sweep, name=SWEEP, shared=False)
+    app.task(run_purge, name=PURGE, shared=False)
 
 
 async def _with_store(settings: Settings, registry: Registry, job: Job) -> int:
