@@ -45,7 +45,7 @@ STOP_SECONDS = {
 }
 """The order in which everything stops, and how long each may take before it is killed."""
 
-STOP_ALL_SECONDS = 8.0
+STOP_ALL_SECONDS = 7.0
 """After this every child that is left gets only a moment, so that all is over within 10 seconds."""
 
 READY_SECONDS = 60.0
