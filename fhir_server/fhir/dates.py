@@ -74,7 +74,7 @@ def parse_instant(text: str) -> datetime:
         Value: it is no date, or one that R4's calendar but not Python's can hold.
     """
     try:
-        return _EPOCH + timedelta(microseconds=parse(text, instant=True).low)
+        return moment_of(parse(text, instant=True).low)
     except OverflowError as error:
         raise _no_date(text) from error
 
@@ -88,6 +88,15 @@ def format_instant(moment: datetime) -> str:
 def microseconds(moment: datetime) -> int:
     """An aware moment in microseconds since the epoch."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment_of(at: int) -> datetime:
+    """The aware moment, in UTC, that lies so many microseconds after the epoch.
+
+    Raises:
+        OverflowError: Python's calendar does not reach so far.
+    """
+    return _EPOCH + timedelta(microseconds=at)
 
 
 def _days(year: int, month: str | None, day: str | None) -> DateRange:

@@ -5,11 +5,12 @@ stays 09:00 when the clocks change, and the hour that occurs twice is within it 
 """
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from fhir_server.fhir.dates import moment_of
 from fhir_server.fhir.types import Json, Resource
 
 TZ_CODE: Final = "http://hl7.org/fhir/StructureDefinition/tz-code"
@@ -18,7 +19,6 @@ TZ_CODE: Final = "http://hl7.org/fhir/StructureDefinition/tz-code"
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """FHIR's codes of the days (https://hl7.org/fhir/R4/valueset-days-of-week.html)."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY: Final = 24 * 60
 
 
@@ -72,7 +72,7 @@ def _within(first: datetime, last: datetime, day: date, begins: int, ends: int) 
 
 
 def _wall(moment: int, zone: str) -> datetime:
-    return (_EPOCH + timedelta(microseconds=moment)).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    return moment_of(moment).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
 
 
 @lru_cache(maxsize=1_024)

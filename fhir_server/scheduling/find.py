@@ -5,16 +5,14 @@ Pure: Schedules and Slots that the store has found come in, Appointments to book
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from fhir_server.fhir.dates import format_instant
+from fhir_server.fhir.dates import format_instant, moment_of
 from fhir_server.fhir.types import Json, Resource
 from fhir_server.scheduling.cells import cell_ids, too_long
 from fhir_server.scheduling.occupancy import SlotTime, slot_time, target
 from fhir_server.scheduling.plan import Cell
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE: Final = 60_000_000
 _FROM_SCHEDULE: Final = ("serviceCategory", "serviceType", "specialty")
 # A practitioner is who one has an appointment with; a room or device alone comes after.
@@ -253,4 +251,4 @@ def proposal(free: FreeSlot, extras: Extras) -> Resource:
 
 
 def _instant(moment: int) -> str:
-    return format_instant(_EPOCH + timedelta(microseconds=moment))
+    return format_instant(moment_of(moment))

@@ -11,12 +11,11 @@ requests at the same moment cannot both be the last one.
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from fhir_server.fhir import errors
 from fhir_server.fhir.canonicals import canonical
-from fhir_server.fhir.dates import format_instant, microseconds
+from fhir_server.fhir.dates import format_instant, microseconds, moment_of
 from fhir_server.fhir.types import Resource
 from fhir_server.scheduling import cells, refusals
 from fhir_server.scheduling.cancellation import cancelled, lapsed_reason
@@ -30,12 +29,11 @@ LEDGER: Final = "holds"
 
 APPOINTMENT: Final = "Appointment/"
 _ENDED = frozenset({"cancelled", "entered-in-error"})
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def instant(at: int) -> str:
     """Microseconds since the epoch as a FHIR instant."""
-    return format_instant(_EPOCH + timedelta(microseconds=at))
+    return format_instant(moment_of(at))
 
 
 def held_until(appointment: Resource | None) -> int | None:

@@ -9,11 +9,11 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from fhir_server.auth.restrictions import Restriction
-from fhir_server.fhir.dates import microseconds
+from fhir_server.fhir.dates import microseconds, moment_of
 from fhir_server.fhir.history_query import HistoryQuery
 from fhir_server.search import paging
 from fhir_server.store.collections import history_of
@@ -27,7 +27,6 @@ _ORDER: Final = {"t": -1, "v": -1, "_id": -1}
 _KEYS: Final = {"t": 1, "v": 1}
 _MOST_LOOKED_AT: Final = 5_000
 """Positions looked at for one page, most of which may turn out not to be asked for."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
@@ -110,7 +109,7 @@ def _fingerprint(restrictions: Restrictions, query: HistoryQuery) -> bytes:
 
 def _position(values: paging.Position) -> Position:
     at, resource_type, version, key = values
-    moment = _EPOCH + timedelta(microseconds=int(at))
+    moment = moment_of(int(at))
     return Position(moment, str(resource_type), int(version), str(key))
 
 
@@ -231,6 +230,6 @@ async def _admitted(
 
 def _moment(value: int) -> datetime:
     try:
-        return _EPOCH + timedelta(microseconds=value)
+        return moment_of(value)
     except OverflowError:
         return _LAST if value > 0 else _FIRST
