@@ -76,7 +76,8 @@ class Settings(BaseSettings):
     )
     allow_loopback_endpoints: bool = Field(
         False,
-        description="Whether subscriptions and JWKS URLs may use http and loopback addresses.",
+        description="Whether subscriptions and JWKS URLs may use http and loopback addresses; "
+        "`serve` with the demo clinic sets it unless you do.",
     )
     subscription_timeout_seconds: int = Field(
         20, ge=1, le=120, description="How long a subscriber may take to answer, in seconds."

@@ -218,6 +218,8 @@ class Supervisor:
     def _environment(self) -> dict[str, str]:
         settings = self._settings
         return {
+            # The demo's subscriber listens on this machine; what the operator sets still wins.
+            PREFIX + "ALLOW_LOOPBACK_ENDPOINTS": str(settings.demo).lower(),
             **os.environ,
             **self._marked(),
             PREFIX + "DATA_DIR": str(self._folder),

@@ -33,7 +33,6 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         PREFIX + "PORT": str(process.free_port()),
         PREFIX + "DATA_DIR": str(tmp_path_factory.mktemp("demo")),
         PREFIX + "WORKERS": "1",
-        PREFIX + "ALLOW_LOOPBACK_ENDPOINTS": "true",
     }
     with subprocess.Popen(
         [sys.executable, "-m", "fhir_server", "serve"],
